@@ -1,0 +1,67 @@
+"""``jit``: Numba's compiler with a disk cache that can never break a run.
+
+Numba raises when it finds no directory to write its cache to (a read-only installation without a home),
+and again when a cache file was cut off by a full disk or a killed process. Either way the kernel itself is
+fine, so here a cache that does not work is only a slower start: the kernel is compiled in memory.
+"""
+
+import logging
+from typing import Any
+
+import numba
+
+__all__ = ["jit"]
+
+_logger = logging.getLogger("ctctag")
+
+
+class _ForgivingCache:
+    """Wrap Numba's cache: whatever goes wrong while loading or saving means "not cached"."""
+
+    def __init__(self, cache: Any, name: str) -> None:
+        self._cache = cache
+        self._name = name
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return self._cache.load_overload(sig, target_context)
+        except Exception as error:  # a cut-off pickle can raise nearly anything
+            _logger.info("cache of %s is unreadable and is made anew (%s)", self._name, error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            self._cache.save_overload(sig, data)
+        except Exception as error:
+            _logger.info("cache of %s cannot be written (%s); compiled in memory", self._name, error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+
+def jit(function: Any = None, /, **options: Any) -> Any:
+    """Compile `function` with ``numba.njit(nogil=True, error_model="numpy")``, cached on disk where possible.
+
+    Parameters
+    ----------
+    function : callable
+        The kernel. Its callees must live in the same file: the cache does not see changes elsewhere.
+    **options
+        Further options of ``numba.njit``, e.g. ``fastmath={"contract"}`` or ``inline="always"``.
+
+    Returns
+    -------
+    callable
+        The compiled kernel; with ``NUMBA_DISABLE_JIT=1`` the plain Python function.
+    """
+    if function is None:
+        return lambda kernel: jit(kernel, **options)
+    options = {"nogil": True, "error_model": "numpy", **options}
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:  # "cannot cache function ...: no locator available"
+        _logger.info("%s; compiled in memory", error)
+        return numba.njit(**options)(function)
+    if hasattr(compiled, "_cache"):  # a plain function where JIT is disabled
+        compiled._cache = _ForgivingCache(compiled._cache, function.__qualname__)
+    return compiled

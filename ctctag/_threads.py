@@ -1,0 +1,235 @@
+"""One bound on threads for the whole package, and the pool that honours it.
+
+Kernels are compiled with ``nogil``, so ordinary Python threads run them side by side and no Numba threading
+layer is ever started: that keeps us safe under the caller's own threads and after a fork. Work is cut into
+tasks by the *problem*, never by the number of threads, and each task writes its own part of the output;
+results are therefore bit-identical for every thread count.
+
+BLAS libraries keep pools of their own (the wheels of NumPy and SciPy carry one each). Inside
+`single_threaded_blas` they are held to one thread, so that our tasks and theirs never compete.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ctctag.exceptions import ParameterError
+
+__all__ = ["get_num_threads", "run_tasks", "set_num_threads", "single_threaded_blas"]
+
+_ENVIRONMENT = "CTCTAG_NUM_THREADS"
+
+
+def _usable_cpus() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every platform
+        return os.cpu_count() or 1
+
+
+def _checked(num_threads: Any, name: str) -> int:
+    try:
+        number = int(num_threads)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1 or (not isinstance(num_threads, str) and number != num_threads):
+        raise ParameterError(f"{name} must be a whole number of at least 1, got {num_threads!r}")
+    return number
+
+
+def _initial() -> int:
+    text = os.environ.get(_ENVIRONMENT)
+    return _usable_cpus() if not text else _checked(text, _ENVIRONMENT)
+
+
+class _Pool:
+    """The shared workers; forgotten after a fork, where their threads do not exist."""
+
+    def __init__(self) -> None:
+        self.num_threads: int | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        self.lock = threading.Lock()
+        self.executor: ThreadPoolExecutor | None = None
+        self.size = 0
+
+    def helpers(self, number: int) -> ThreadPoolExecutor:
+        with self.lock:
+            if self.executor is None or self.size < number:
+                if self.executor is not None:
+                    self.executor.shutdown(wait=False)
+                self.executor = ThreadPoolExecutor(number, thread_name_prefix="ctctag")
+                self.size = number
+            return self.executor
+
+
+_pool = _Pool()
+_inside = threading.local()  # .task is True on a thread that is running one of our tasks
+
+
+def set_num_threads(num_threads: int) -> None:
+    """Bound the threads that the package uses, its BLAS calls included.
+
+    Parameters
+    ----------
+    num_threads : int
+        At least 1. The default is the environment variable ``CTCTAG_NUM_THREADS``, or else the number of
+        processors this process may use. Results do not depend on it, bit for bit.
+
+    Raises
+    ------
+    ParameterError
+        If `num_threads` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> import ctctag
+    >>> before = ctctag.get_num_threads()
+    >>> ctctag.set_num_threads(1)
+    >>> ctctag.get_num_threads()
+    1
+    >>> ctctag.set_num_threads(before)
+    """
+    _pool.num_threads = _checked(num_threads, "num_threads")
+
+
+def get_num_threads() -> int:
+    """Return the number of threads the package may use (see `set_num_threads`)."""
+    if _pool.num_threads is None:
+        _pool.num_threads = _initial()
+    return _pool.num_threads
+
+
+def run_tasks(function: Callable[..., Any], tasks: Sequence[Any]) -> None:
+    """Call ``function(task)`` for every task, on at most `get_num_threads` threads, and wait for all.
+
+    The calling thread works too. A task that itself calls `run_tasks` runs its own tasks in place. The first
+    error raised by a task is raised here, after all running tasks have ended; no further ones are begun.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one task; its result is ignored, so it must write to arrays of its own.
+    tasks : sequence
+        Taken in order: put the dearest first.
+    """
+    helpers = min(get_num_threads(), len(tasks)) - 1
+    if helpers < 1 or getattr(_inside, "task", False):
+        for task in tasks:
+            function(task)
+        return
+
+    turn = itertools.count()  # next() on it is atomic
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        _inside.task = True
+        try:
+            while not failed and (index := next(turn)) < len(tasks):
+                function(tasks[index])
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            _inside.task = False
+
+    executor = _pool.helpers(helpers)
+    futures = []
+    for _ in range(helpers):
+        # RuntimeError: another thread has just replaced the pool by a larger one, or the interpreter is
+        # shutting down; what cannot be handed over is done on this thread.
+        with contextlib.suppress(RuntimeError):
+            futures.append(executor.submit(work))
+    work()
+    for future in futures:
+        if not future.cancel():
+            future.result()
+    if failed:
+        raise failed[0]
+
+
+class _Blas:
+    """The OpenBLAS libraries of the NumPy and SciPy wheels, and how deep we are in `single_threaded_blas`."""
+
+    def __init__(self) -> None:
+        self.forget()
+        self.libraries: list[tuple[Any, Any]] | None = None
+
+    def forget(self) -> None:
+        self.lock = threading.Lock()
+        self.depth = 0
+        self.saved: list[int] = []
+
+    def find(self) -> list[tuple[Any, Any]]:
+        if self.libraries is None:
+            self.libraries = [pair for path in _blas_paths() if (pair := _blas_functions(path))]
+        return self.libraries
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.depth == 0:
+                self.saved = [get() for get, _ in self.find()]
+                for _, put in self.find():
+                    put(1)
+            self.depth += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                for (_, put), number in zip(self.find(), self.saved, strict=True):
+                    put(number)
+
+
+def _blas_paths() -> list[Path]:
+    import numpy
+    import scipy
+
+    paths = []
+    for package in (numpy, scipy):
+        folder = Path(package.__file__).parent
+        for libraries in (folder.with_name(folder.name + ".libs"), folder / ".dylibs"):
+            paths += sorted(libraries.glob("*openblas*"))
+    return paths
+
+
+def _blas_functions(path: Path) -> tuple[Any, Any] | None:
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    for prefix, suffix in itertools.product(("scipy_openblas", "openblas"), ("64_", "_64", "")):
+        get = getattr(library, f"{prefix}_get_num_threads{suffix}", None)
+        put = getattr(library, f"{prefix}_set_num_threads{suffix}", None)
+        if get and put:
+            return get, put
+    return None
+
+
+_blas = _Blas()
+
+
+@contextlib.contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold the BLAS libraries of NumPy and SciPy to one thread; may be nested and entered by many threads."""
+    _blas.enter()
+    try:
+        yield
+    finally:
+        _blas.leave()
+
+
+def _after_fork_in_child() -> None:
+    _pool.forget()
+    _blas.forget()
+    _inside.task = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

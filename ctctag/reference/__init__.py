@@ -1,0 +1,44 @@
+"""The textbook: every fast thing's readable twin, straight from the equations. This is what one teaches from."""
+
+from ctctag.reference.ctc_enumeration import (
+    CtcSums,
+    best_labelling,
+    collapse,
+    ctc_by_enumeration,
+    ctc_labellings,
+    ctc_paths,
+    tag_probs_by_enumeration,
+)
+from ctctag.reference.ctc_numpy import ctc_lattice_numpy, ctc_loss_and_grad_numpy
+from ctctag.reference.ctc_recursion import (
+    ctc_alpha,
+    ctc_beta,
+    ctc_log_alpha,
+    ctc_log_beta,
+    ctc_loss_and_grad_plain,
+    ctc_occupancy,
+    extend,
+    log_add_plain,
+    skips,
+)
+
+__all__ = [
+    "CtcSums",
+    "best_labelling",
+    "collapse",
+    "ctc_alpha",
+    "ctc_beta",
+    "ctc_by_enumeration",
+    "ctc_labellings",
+    "ctc_lattice_numpy",
+    "ctc_log_alpha",
+    "ctc_log_beta",
+    "ctc_loss_and_grad_numpy",
+    "ctc_loss_and_grad_plain",
+    "ctc_occupancy",
+    "ctc_paths",
+    "extend",
+    "log_add_plain",
+    "skips",
+    "tag_probs_by_enumeration",
+]

@@ -1,8 +1,8 @@
 """CTC for one clip in NumPy: the plain recursion with the loop over states turned into array arithmetic.
 
-The convention is that of `ctctag.reference.ctc_recursion`: alpha contains the emission of its frame, beta does
-not. What is left in Python is the loop over frames, which is the part that cannot be vectorised: each row
-needs the one before.
+The convention is that of `ctctag.reference.ctc_recursion`: alpha contains the emission of its frame, beta
+does not. What is left in Python is the loop over frames, which is the part that cannot be vectorised: each
+row needs the one before.
 """
 
 from collections.abc import Sequence

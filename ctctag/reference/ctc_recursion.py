@@ -19,8 +19,8 @@ and, its mirror,
                   + \delta_{s+2}\, \beta_{t+1}(s+2)\, y_{t+1}(l_{s+2})
 
 **The convention**: :math:`\alpha_t` contains the emission of frame t and :math:`\beta_t` does not, so each
-emission is counted once. Then :math:`P = \sum_s \alpha_t(s) \beta_t(s)` at *every* frame, and the occupancy is
-:math:`\gamma_t(s) = \alpha_t(s) \beta_t(s) / P` without dividing by :math:`y`. (Graves lets both contain
+emission is counted once. Then :math:`P = \sum_s \alpha_t(s) \beta_t(s)` at *every* frame, and the occupancy
+is :math:`\gamma_t(s) = \alpha_t(s) \beta_t(s) / P` without dividing by :math:`y`. (Graves lets both contain
 :math:`y_t`, and must divide once; doing so twice, or never, is the classic mistake.)
 
 Products of many probabilities underflow, so each function has a twin in log space, where products are sums

@@ -21,7 +21,7 @@ from typing import Any
 
 from ctctag.exceptions import ParameterError
 
-__all__ = ["get_num_threads", "run_tasks", "set_num_threads", "single_threaded_blas"]
+__all__ = ["get_num_threads", "openblas_threads", "run_tasks", "set_num_threads", "single_threaded_blas"]
 
 _ENVIRONMENT = "CTCTAG_NUM_THREADS"
 
@@ -213,6 +213,11 @@ def _blas_functions(path: Path) -> tuple[Any, Any] | None:
 
 
 _blas = _Blas()
+
+
+def openblas_threads() -> list[int]:
+    """Return the present number of threads of each OpenBLAS library that can be bounded."""
+    return [get() for get, _ in _blas.find()]
 
 
 @contextlib.contextmanager

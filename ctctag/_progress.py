@@ -1,0 +1,58 @@
+"""Progress of whatever takes over two seconds: a bar on a terminal, plain lines elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+__all__ = ["progress_bar"]
+
+_LINE_EVERY = 10.0  # seconds between plain lines
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, unit: str = "", *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to be called with (done, total).
+
+    On a terminal with tqdm installed (extra ``progress``) a bar is drawn. Otherwise a line is printed every
+    ten seconds, and nothing for what ends sooner. All of it goes to standard error.
+    """
+    if quiet:
+        yield lambda done, total: None
+        return
+    draw = _tqdm_bar(what, unit) if sys.stderr.isatty() else None
+    if draw is None:
+        yield _plain_lines(what, unit)
+        return
+    update, close = draw
+    try:
+        yield update
+    finally:
+        close()
+
+
+def _tqdm_bar(what: str, unit: str) -> tuple[Callable[[int, int], None], Callable[[], None]] | None:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    bar = tqdm(desc=what, unit=f" {unit}" if unit else "", leave=False, dynamic_ncols=True, delay=0.5)
+
+    def update(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return update, bar.close
+
+
+def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY:
+            last = now
+            print(f"{what}: {done} of {total} {unit}".rstrip(), file=sys.stderr, flush=True)
+
+    return update

@@ -1,0 +1,52 @@
+"""``ctctag evaluate``."""
+
+import argparse
+from pathlib import Path
+
+from ctctag._progress import progress_bar
+from ctctag.cli._common import add_common, print_json, set_example
+from ctctag.experiment import class_table, evaluate_run, summary_lines
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    parser.add_argument(
+        "run_folder", type=Path, metavar="RUN", help="folder of a training run, or a model file"
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="?", metavar="DATA", help="data set; by default the run's own"
+    )
+    parser.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="measure on fold K; 0: on every clip (default: the run's test fold)",
+    )
+    parser.add_argument("--show", type=int, default=3, metavar="N", help="show N clips, truth and heard")
+    add_common(parser, seed=None)
+    set_example(parser, "ctctag evaluate runs/ctc1", "ctctag evaluate runs/ctc1 other-data --fold 0 --json")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    with progress_bar("evaluate", "clips", quiet=args.quiet) as progress:
+        result = evaluate_run(args.run_folder, args.data, fold=args.fold, progress=progress)
+    if args.json:
+        print_json(result.to_dict())
+        return 0
+
+
+def _arrows(labels: tuple[str, ...]) -> str:
+    return " → ".join(labels) or "(nothing)"
+    print(class_table(result).to_text())
+    print()
+    print("\n".join(summary_lines(result)))
+    for clip in result.clips[: max(args.show, 0)]:
+        print(f"{clip.filename}  truth: {_arrows(clip.truth)}  heard: {_arrows(clip.heard)}")
+    return 0
+
+
+def _arrows(labels: tuple[str, ...]) -> str:
+    return " → ".join(labels) or "(nothing)"

@@ -1,0 +1,207 @@
+"""Measure a trained system on clips it has not seen."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctctag._files import atomic_path
+from ctctag.data import Dataset, Features
+from ctctag.exceptions import DataError, ModelError, ParameterError
+from ctctag.experiment.tables import Table
+from ctctag.models import TrainedModel, load_model
+from ctctag.training import Clips, Predictions, RunFolder, predict, score_predictions
+
+__all__ = ["ClipResult", "Evaluation", "class_table", "evaluate_model", "evaluate_run", "summary_lines"]
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What is true and what was heard in one clip, by names."""
+
+    filename: str
+    truth: tuple[str, ...]
+    heard: tuple[str, ...]
+
+
+@dataclass
+class Evaluation:
+    """The scores of one system on one set of clips.
+
+    Attributes
+    ----------
+    system, preset : str
+        What was measured.
+    fold : int or None
+        The fold measured on; ``None`` for all clips.
+    scores : dict
+        See `ctctag.training.score_predictions`.
+    clips : list of ClipResult
+        Truth and what was heard, clip by clip.
+    predictions : Predictions
+        Probabilities and events, for figures and tests of significance.
+    """
+
+    system: str
+    preset: str
+    fold: int | None
+    scores: dict[str, Any]
+    clips: list[ClipResult]
+    predictions: Predictions = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return system, scores and clips as plain JSON values."""
+        return {
+            "system": self.system,
+            "preset": self.preset,
+            "fold": self.fold,
+            "scores": self.scores,
+            "clips": [asdict(clip) for clip in self.clips],
+        }
+
+
+def evaluate_model(
+    model: TrainedModel,
+    dataset: Dataset,
+    *,
+    fold: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measure a model on one fold of a data set, or on all of it.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    dataset : Dataset
+        The clips.
+    fold : int, optional
+        The fold; ``None`` takes every clip.
+    progress : callable, optional
+        Called with (clips done, clips in all).
+
+    Returns
+    -------
+    Evaluation
+        Scores and clips.
+
+    Raises
+    ------
+    DataError
+        If the data set's classes are not the model's.
+    """
+    if tuple(dataset.classes) != tuple(model.classes):
+        missing = sorted(set(model.classes) ^ set(dataset.classes))
+        raise DataError(
+            f"{dataset.path}: its classes are not the model's"
+            + (f" (only one of the two has {', '.join(missing[:4])})" if missing else " (the order differs)")
+        )
+    features = Features.build(dataset, model.log_mel, progress=progress)
+    indices = np.arange(len(dataset)) if fold is None else dataset.split(fold)[1]
+    clips = Clips(features, dataset.label_sets_or_sequences(), model.standardiser, indices)
+    predictions = predict(model.network, clips, progress=progress)
+
+    def names(labels: list[int]) -> tuple[str, ...]:
+        return tuple(model.classes[label] for label in labels)
+
+    results = [
+        ClipResult(dataset.filenames[index], names(truth), names(heard))
+        for index, truth, heard in zip(indices, predictions.targets, predictions.sequences, strict=True)
+    ]
+    scores = score_predictions(predictions, model.classes)
+    return Evaluation(model.network.system, model.network.preset, fold, scores, results, predictions)
+
+
+def evaluate_run(
+    run: str | Path,
+    data: str | Path | None = None,
+    *,
+    fold: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measure the model of a run's folder, and leave ``evaluation.json`` in it.
+
+    Parameters
+    ----------
+    run : str or Path
+        The folder of a training run, or a model file.
+    data : str or Path, optional
+        A data set; by default the one that the run was trained on.
+    fold : int, optional
+        The fold to measure on; 0 takes every clip. By default the fold that the run kept for testing when
+        measured on its own data, and every clip of other data.
+    progress : callable, optional
+        Called with (clips done, clips in all).
+
+    Returns
+    -------
+    Evaluation
+        Scores and clips.
+
+    Raises
+    ------
+    ModelError, DataError
+        If the run or the data cannot be used, or the run's data has changed since.
+    """
+    path = Path(run)
+    folder = RunFolder(path) if path.is_dir() else None
+    model = load_model(folder.model_path if folder else path)
+    trained_on = model.info.get("data", {})
+    if data is None:
+        if "path" not in trained_on:
+            raise ModelError(f"{path}: does not say on which data it was trained; name the data set")
+        data = trained_on["path"]
+    dataset = Dataset.open(data)
+    own = dataset.fingerprint() == trained_on.get("fingerprint")
+    if Path(data) == Path(trained_on.get("path", "")) and not own:
+        raise DataError(
+            f"{dataset.path}: has changed since {path} was trained on it; test clips may be known"
+        )
+    if fold is None:
+        fold = model.info.get("fold") if own else 0
+        if fold is None:
+            raise ParameterError(
+                f"{path} was trained on every clip of {dataset.path}: it has no test fold. Name other data"
+            )
+    result = evaluate_model(model, dataset, fold=fold or None, progress=progress)
+    if folder:
+        with atomic_path(folder.path / "evaluation.json") as temporary:
+            temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def class_table(result: Evaluation) -> Table:
+    """Return precision, recall, F and both AUCs a class, and their means."""
+    scores = result.scores
+    columns = ("precision", "recall", "f", "auc", "auc_binary")
+    rows = [
+        [name, *(scores["classes_" + column][index] for column in columns), scores["support"][index]]
+        for index, name in enumerate(scores["classes"])
+    ]
+    rows.append(["mean", *(scores[column] for column in columns), sum(scores["support"])])
+    return Table(
+        ["class", "precision", "recall", "F", "auc", "auc_binary", "clips"],
+        rows,
+        formats=[None, *[".3f"] * 5, "d"],
+    )
+
+
+def summary_lines(result: Evaluation) -> list[str]:
+    """Return what the table does not say, in words."""
+    scores = result.scores
+    where = "all clips" if result.fold is None else f"fold {result.fold}"
+    lines = [f"{result.system} ({result.preset}), {scores['clips']} clips ({where})"]
+    if "sequence_error_rate" in scores:
+        counts = {name: scores[name] for name in ("substitutions", "deletions", "insertions")}
+        lines += [
+            f"sequence error rate {scores['sequence_error_rate']:.3f} ("
+            + ", ".join(f"{count} {name}" for name, count in counts.items())
+            + f" in {scores['reference_labels']} labels)",
+            f"exact sequences {scores['exact_sequence_rate']:.3f}, "
+            f"order of pairs {scores['order_accuracy']:.3f}",
+            "(best path; the likeliest labelling may differ)",
+        ]
+    return lines

@@ -1,0 +1,211 @@
+r"""The four systems differ only here: how frame scores become clip tags, and what the loss compares.
+
+=============  ====================================  =======================================
+system         clip probability of class k           loss
+=============  ====================================  =======================================
+``baseline``   σ(z_k), z from the GRU's last states  binary cross entropy
+``crap``       mean of σ(z_t,k) over the frames      binary cross entropy
+``crmp``       max of σ(z_t,k) over the frames       binary cross entropy
+``crnn-ctc``   1 − Π_t (1 − y_t,k), y = softmax(z)   CTC on the sequence of labels
+=============  ====================================  =======================================
+
+A head has no parameters. It sees logits and the valid frames of each clip, and hands the derivative by the
+logits back to the network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ctctag import ctc, losses
+from ctctag.layers import GlobalAverage, GlobalMax
+from ctctag.numerics import sigmoid, softmax
+
+__all__ = ["AveragePoolHead", "BaselineHead", "CTCHead", "Event", "Head", "MaxPoolHead", "multi_hot"]
+
+Array = npt.NDArray[Any]
+Labels = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One tag heard in a clip.
+
+    Attributes
+    ----------
+    label : int
+        Class index.
+    probability : float
+        Probability that the class occurs in the clip.
+    peak : int or None
+        Frame where the class scores highest (for CTC, within the span that was decoded); ``None`` from a
+        system without frames.
+    """
+
+    label: int
+    probability: float
+    peak: int | None
+
+
+class Head(Protocol):
+    """What a network needs to know of its system."""
+
+    n_outputs: int
+    framewise: bool
+
+    def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return the mean loss of a batch and its derivative by `logits`."""
+
+    def tag_probs(self, logits: Array, lengths: Array) -> Array:
+        """Return the probability that each class occurs in each clip, shape ``(N, n_classes)``."""
+
+    def frame_probs(self, logits: Array) -> Array:
+        """Return what the system says at each frame, shape ``(N, T, n_outputs)``."""
+
+    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
+        """Return the tags heard in each clip: in order of occurrence where the system knows an order."""
+
+
+def multi_hot(targets: Labels, n_classes: int, dtype: npt.DTypeLike) -> Array:
+    """Return the sets of labels as a matrix of zeros and ones, shape ``(N, n_classes)``."""
+    tags = np.zeros((len(targets), n_classes), dtype=dtype)
+    for row, labels in zip(tags, targets, strict=True):
+        row[list(labels)] = 1
+    return tags
+
+
+class _SigmoidHead:
+    """Shared by the three systems that know tags but no order."""
+
+    framewise = True
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = self.n_outputs = n_classes
+
+    def frame_probs(self, logits: Array) -> Array:
+        return sigmoid(logits)
+
+    def tag_probs(self, logits: Array, lengths: Array) -> Array:
+        raise NotImplementedError  # pragma: no cover
+
+    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
+        """Return the classes of probability 0.5 and more, by the frame of their highest score."""
+        clips = []
+        for n, probs in enumerate(self.tag_probs(logits, lengths)):
+            events = [
+                Event(int(k), float(probs[k]), int(logits[n, : lengths[n], k].argmax()))
+                for k in np.flatnonzero(probs >= 0.5)
+            ]
+            clips.append(sorted(events, key=lambda event: (event.peak, event.label)))
+        return clips
+
+
+class BaselineHead(_SigmoidHead):
+    """One sigmoid a class on the GRU's last states: no frames at all (paper section 1.3)."""
+
+    framewise = False
+
+    def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return the binary cross entropy of the batch and its derivative by the logits ``(N, C)``."""
+        tags = multi_hot(targets, self.n_classes, logits.dtype)
+        return losses.binary_cross_entropy_with_logits(logits, tags)
+
+    def tag_probs(self, logits: Array, lengths: Array) -> Array:
+        """Return the sigmoid of the logits ``(N, C)``."""
+        return sigmoid(logits)
+
+    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
+        """Return the classes of probability 0.5 and more, the most probable first."""
+        return [
+            [Event(int(k), float(row[k]), None) for k in np.argsort(-row, kind="stable") if row[k] >= 0.5]
+            for row in self.tag_probs(logits, lengths)
+        ]
+
+
+class MaxPoolHead(_SigmoidHead):
+    """CRMP: the loudest frame speaks for the clip.
+
+    The sigmoid is monotonic, so the maximum may be taken of the logits and the cross entropy, too, computed
+    from a logit: exact, and stable however sure the network is.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__(n_classes)
+        self._pool = GlobalMax()
+
+    def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return the binary cross entropy of the pooled scores and its derivative by ``(N, T, C)``."""
+        tags = multi_hot(targets, self.n_classes, logits.dtype)
+        pooled, cache = self._pool.forward(logits, lengths=lengths)
+        loss, dpooled = losses.binary_cross_entropy_with_logits(pooled, tags)
+        dlogits, _ = self._pool.backward(dpooled, cache)
+        return loss, dlogits
+
+    def tag_probs(self, logits: Array, lengths: Array) -> Array:
+        """Return the largest frame probability of each class."""
+        return sigmoid(self._pool.forward(logits, lengths=lengths)[0])
+
+
+class AveragePoolHead(_SigmoidHead):
+    """CRAP: every frame has an equal vote."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__(n_classes)
+        self._pool = GlobalAverage()
+
+    def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return the binary cross entropy of the mean probability and its derivative by ``(N, T, C)``."""
+        tags = multi_hot(targets, self.n_classes, logits.dtype)
+        probs = sigmoid(logits)
+        pooled, cache = self._pool.forward(probs, lengths=lengths)
+        loss, dpooled = losses.binary_cross_entropy(pooled, tags)
+        dprobs, _ = self._pool.backward(dpooled, cache)
+        return loss, dprobs * probs * (1 - probs)  # dσ/dz = σ (1 − σ)
+
+    def tag_probs(self, logits: Array, lengths: Array) -> Array:
+        """Return the mean frame probability of each class."""
+        return self._pool.forward(sigmoid(logits), lengths=lengths)[0]
+
+
+class CTCHead:
+    """CRNN-CTC: a softmax over the classes and a blank, trained on the order of the labels.
+
+    The blank is output 0, so class index k is output k + 1.
+    """
+
+    framewise = True
+    blank = 0
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
+        self.n_outputs = n_classes + 1
+
+    def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return the CTC loss, each clip's divided by its number of labels, and its derivative."""
+        shifted = [[label + 1 for label in labels] for labels in targets]
+        loss, dlogits = ctc.ctc_loss_and_grad(logits, shifted, lengths, blank=self.blank, reduction="mean")
+        return float(loss), dlogits
+
+    def tag_probs(self, logits: Array, lengths: Array) -> Array:
+        """Return the exact probability that each class occurs in the collapsed sequence."""
+        return ctc.tag_probs(logits, lengths, blank=self.blank)[:, 1:]
+
+    def frame_probs(self, logits: Array) -> Array:
+        """Return the softmax, blank first."""
+        return softmax(logits)
+
+    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
+        """Return the best path's labels; the peak is the likeliest frame of each label's span."""
+        probs = self.tag_probs(logits, lengths)
+        clips = []
+        for n, decoded in enumerate(ctc.best_path(logits, lengths, blank=self.blank)):
+            events = []
+            for label, (first, last) in zip(decoded.labels, decoded.spans, strict=True):
+                # by probability, not by logit: frames are normalised each by itself
+                peak = first + int(softmax(logits[n, first : last + 1])[:, label].argmax())
+                events.append(Event(int(label) - 1, float(probs[n, label - 1]), peak))
+            clips.append(events)
+        return clips

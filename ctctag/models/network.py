@@ -1,0 +1,254 @@
+"""The CRNN of the paper (figure 1.2) with one of the four heads."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctctag._checks import check_choice, check_float_array, check_integer, check_lengths
+from ctctag.exceptions import ParameterError
+from ctctag.layers import (
+    BatchNorm,
+    BiGRU,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    LastStates,
+    Layer,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
+from ctctag.models.heads import AveragePoolHead, BaselineHead, CTCHead, Event, Head, Labels, MaxPoolHead
+from ctctag.models.presets import Preset, get_preset
+
+__all__ = ["SYSTEMS", "Network", "build"]
+
+Array = npt.NDArray[Any]
+
+_HEADS = {
+    "crnn-ctc": CTCHead,
+    "crmp": MaxPoolHead,
+    "crap": AveragePoolHead,
+    "baseline": BaselineHead,
+}
+SYSTEMS = tuple(_HEADS)
+
+
+class Network:
+    """A CRNN and its head: features in, scores, losses, gradients and tags out.
+
+    Made by `build`. The layers are in ``network.layers``, a `ctctag.layers.Sequential`; its arrays are shared
+    with ``network.params`` and ``network.state``.
+
+    Attributes
+    ----------
+    system : str
+        ``"crnn-ctc"``, ``"crmp"``, ``"crap"`` or ``"baseline"``.
+    n_classes, n_mels : int
+        Numbers of event classes and of mel bands.
+    params, state : dict of ndarray
+        Weights, and what else forward needs (running statistics, dropout counters), by dotted name.
+    """
+
+    def __init__(self, system: str, n_classes: int, n_mels: int, preset: str, layers: Sequential) -> None:
+        self.system = system
+        self.n_classes = n_classes
+        self.n_mels = n_mels
+        self.preset = preset
+        self.layers = layers
+        self.head: Head = _HEADS[system](n_classes)
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Weights by dotted name, to be changed in place."""
+        return self.layers.params
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """Arrays that forward keeps beside the weights, by dotted name."""
+        return self.layers.state
+
+    def forward(
+        self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None, training: bool = False
+    ) -> tuple[Array, Any]:
+        """Return the logits of a batch, and what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, T, n_mels), float
+            Standardised log-mel spectrograms; computed in the dtype of the weights.
+        lengths : array_like, shape (N,), int, optional
+            Valid frames of each clip; later frames change nothing, NaN included.
+        training : bool
+            Whether batch norm takes its statistics from the batch and dropout drops.
+
+        Returns
+        -------
+        scores : ndarray, shape (N, T, C), or (N, C) from the baseline
+            Logits; C is ``n_classes``, and one more (the blank, first) for ``crnn-ctc``.
+        cache : object
+            For `backward`.
+
+        Raises
+        ------
+        ParameterError
+            If the shape of `x` or a length is wrong.
+        """
+        x = check_float_array(x, "x", ("N", "T", self.n_mels))
+        lengths = check_lengths(lengths, "lengths", x.shape[0], x.shape[1])
+        dtype = next(iter(self.params.values())).dtype
+        y, cache = self.layers.forward(
+            x[..., np.newaxis].astype(dtype, copy=False), lengths=lengths, training=training
+        )
+        return y, cache
+
+    def backward(self, dscores: Array, cache: Any) -> dict[str, Array]:
+        """Return the derivative by every weight, given the derivative by the logits."""
+        return self.layers.backward(dscores, cache)[1]
+
+    def loss_and_grads(
+        self, x: npt.ArrayLike, targets: Labels, lengths: npt.ArrayLike | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        """Return the mean training loss of a batch and its derivative by every weight.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, T, n_mels), float
+            Standardised log-mel spectrograms.
+        targets : sequence of sequences of int
+            For each clip its class indices, 0 to ``n_classes − 1``, in order of onset. Systems without order
+            use the set.
+        lengths : array_like, shape (N,), int, optional
+            Valid frames of each clip.
+
+        Returns
+        -------
+        loss : float
+            Mean over the batch.
+        grads : dict of ndarray
+            The names and shapes of ``params``.
+
+        Raises
+        ------
+        ParameterError
+            If a shape, a length or a label is wrong.
+        """
+        scores, cache = self.forward(x, lengths, training=True)
+        batch, frames = np.shape(x)[:2]
+        lengths = check_lengths(lengths, "lengths", batch, frames)
+        self._check_targets(targets, batch)
+        loss, dscores = self.head.loss_and_grad(scores, targets, lengths)
+        return loss, self.backward(dscores, cache)
+
+    def tag_probs(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Array:
+        """Return the probability that each class occurs in each clip, shape ``(N, n_classes)``.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, T, n_mels), float
+            Standardised log-mel spectrograms.
+        lengths : array_like, shape (N,), int, optional
+            Valid frames of each clip.
+        """
+        scores, _ = self.forward(x, lengths)
+        return self.head.tag_probs(scores, check_lengths(lengths, "lengths", *np.shape(x)[:2]))
+
+    def decode(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> list[list[Event]]:
+        """Return the tags heard in each clip; in order of occurrence, except from the baseline.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, T, n_mels), float
+            Standardised log-mel spectrograms.
+        lengths : array_like, shape (N,), int, optional
+            Valid frames of each clip.
+        """
+        scores, _ = self.forward(x, lengths)
+        return self.head.decode(scores, check_lengths(lengths, "lengths", *np.shape(x)[:2]))
+
+    def _check_targets(self, targets: Labels, batch: int) -> None:
+        if len(targets) != batch:
+            raise ParameterError(f"targets has {len(targets)} sequences, but x has {batch} clips")
+        for n, labels in enumerate(targets):
+            for position, label in enumerate(labels):
+                if not 0 <= label < self.n_classes:
+                    raise ParameterError(
+                        f"targets[{n}][{position}] is {label}, but class indices must lie in "
+                        f"[0, {self.n_classes}) (the blank is the model's own business: is the vocabulary "
+                        "off by one?)"
+                    )
+
+
+def build(
+    system: str,
+    n_classes: int = 16,
+    preset: str = "small",
+    n_mels: int = 64,
+    seed: int = 0,
+    dtype: npt.DTypeLike = np.float32,
+) -> Network:
+    """Build one of the paper's four systems with fresh weights.
+
+    Parameters
+    ----------
+    system : {"crnn-ctc", "crmp", "crap", "baseline"}
+        Which head, hence which loss (see `ctctag.models.heads`).
+    n_classes : int
+        Number of event classes, at least 1.
+    preset : {"small", "paper", "tiny"}
+        Sizes (see `ctctag.models.presets`).
+    n_mels : int
+        Number of mel bands; at least 2 to the number of convolution blocks, since each block halves them.
+    seed : int
+        Seed of the initial weights and of dropout.
+    dtype : dtype
+        float32, or float64 for gradient checks.
+
+    Returns
+    -------
+    Network
+        The network.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> model = build("crnn-ctc", n_classes=3, preset="tiny", n_mels=16)
+    >>> scores, cache = model.forward(np.zeros((2, 10, 16)))
+    >>> scores.shape
+    (2, 10, 4)
+    """
+    check_choice(system, "system", SYSTEMS)
+    check_integer(n_classes, "n_classes", low=1)
+    sizes = get_preset(preset)
+    check_integer(n_mels, "n_mels", low=2 ** len(sizes.channels))
+    layers = _layers(system, _HEADS[system](n_classes).n_outputs, n_mels, sizes, seed, dtype)
+    return Network(system, n_classes, n_mels, preset, layers)
+
+
+def _layers(
+    system: str, n_outputs: int, n_mels: int, sizes: Preset, seed: int, dtype: npt.DTypeLike
+) -> Sequential:
+    rng = np.random.default_rng(seed)
+    layers: dict[str, Layer] = {}
+    channels = 1
+    for number, out_channels in enumerate(sizes.channels, start=1):
+        block = f"block{number}"
+        layers[f"{block}.conv"] = Conv2d(channels, out_channels, rng=rng, dtype=dtype)
+        layers[f"{block}.norm"] = BatchNorm(out_channels, dtype=dtype)
+        layers[f"{block}.relu"] = ReLU()
+        layers[f"{block}.pool"] = MaxPool2d((1, 2))
+        channels = out_channels
+    features = channels * (n_mels >> len(sizes.channels))
+    layers["flatten"] = Flatten()
+    layers["dropout"] = Dropout(sizes.dropout, seed=seed)
+    layers["gru"] = BiGRU(features, sizes.hidden, rng=rng, dtype=dtype)
+    if system == "baseline":
+        layers["last"] = LastStates()
+    layers["dense"] = Dense(2 * sizes.hidden, n_outputs, rng=rng, dtype=dtype)
+    return Sequential(layers)

@@ -1,0 +1,150 @@
+"""Batches of standardised features, made ahead of the network on a thread of their own."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ctctag.audio import Standardiser
+
+__all__ = ["ArrayFeatures", "Batch", "Clips", "FeatureSource", "ahead"]
+
+Array = npt.NDArray[Any]
+T = TypeVar("T")
+
+
+class FeatureSource(Protocol):
+    """Where feature matrices come from: memory (`ArrayFeatures`) or disk (`ctctag.data.features`)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Array:
+        """Return one clip, shape ``(T, F)``."""
+
+    def batch(self, indices: npt.ArrayLike) -> tuple[Array, Array]:
+        """Return clips padded with zeros, ``(N, T, F)``, and their frames, ``(N,)``."""
+
+
+class ArrayFeatures:
+    """Feature matrices in memory, of any lengths.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray, shape (T_i, F)
+        One for each clip.
+    """
+
+    def __init__(self, matrices: Sequence[Array]) -> None:
+        self.matrices = matrices
+
+    def __len__(self) -> int:
+        return len(self.matrices)
+
+    def __getitem__(self, index: int) -> Array:
+        return self.matrices[index]
+
+    def batch(self, indices: npt.ArrayLike) -> tuple[Array, Array]:
+        """Return clips padded with zeros, ``(N, T, F)``, and their frames, ``(N,)``."""
+        chosen = [self.matrices[index] for index in np.asarray(indices)]
+        lengths = np.array([len(matrix) for matrix in chosen])
+        x = np.zeros((len(chosen), lengths.max(), chosen[0].shape[1]), dtype=np.float32)
+        for row, matrix in zip(x, chosen, strict=True):
+            row[: len(matrix)] = matrix
+        return x, lengths
+
+
+class Batch(NamedTuple):
+    """What the network trains on."""
+
+    x: Array  # (N, T, F), standardised
+    targets: list[list[int]]
+    lengths: Array  # (N,)
+
+
+class Clips:
+    """Features and label sequences of some clips, as batches.
+
+    Parameters
+    ----------
+    features : FeatureSource
+        Features of all clips.
+    targets : sequence of sequences of int
+        Label sequence of each clip of `features`.
+    standardiser : Standardiser
+        Applied to every batch.
+    indices : array_like of int
+        The clips meant.
+    """
+
+    def __init__(
+        self,
+        features: FeatureSource,
+        targets: Sequence[Sequence[int]],
+        standardiser: Standardiser,
+        indices: npt.ArrayLike,
+    ) -> None:
+        self.features = features
+        self.targets = targets
+        self.standardiser = standardiser
+        self.indices = np.asarray(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """Yield every clip once, as listed."""
+        return ahead(self._batches(self.indices, batch_size))
+
+    def shuffled(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """Yield every clip once, in an order that depends on `seed` and `epoch` alone."""
+        order = np.random.default_rng([seed, epoch]).permutation(self.indices)
+        return ahead(self._batches(order, batch_size))
+
+    def _batches(self, order: Array, batch_size: int) -> Iterator[Batch]:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            x, lengths = self.features.batch(chosen)
+            yield Batch(self.standardiser.apply(x), [list(self.targets[i]) for i in chosen], lengths)
+
+
+def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """Yield `items`, made up to `depth` ahead on a thread of their own; their errors are raised here."""
+    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def offer(more: bool, value: Any) -> None:
+        while not stop.is_set():
+            try:
+                ready.put((more, value), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for item in items:
+                offer(True, item)
+                if stop.is_set():
+                    return
+        except BaseException as error:
+            offer(False, error)
+        else:
+            offer(False, None)
+
+    producer = threading.Thread(target=produce, name="ctctag-ahead", daemon=True)
+    producer.start()
+    try:
+        while True:
+            more, value = ready.get()
+            if more:
+                yield value
+            elif value is None:
+                return
+            else:
+                raise value
+    finally:  # also when the consumer goes away early
+        stop.set()
+        producer.join()

@@ -1,0 +1,91 @@
+"""Every choice that a training run depends on, in one place and one file."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ctctag._checks import check_choice, check_integer, check_number
+from ctctag.exceptions import ParameterError
+from ctctag.models import PRESETS, SYSTEMS
+
+__all__ = ["SCHEDULES", "TrainingConfig"]
+
+SCHEDULES = ("constant", "one-cycle", "cosine")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained; the defaults follow the paper (section 1.5.1) where it says something.
+
+    Attributes
+    ----------
+    system : {"crnn-ctc", "crmp", "crap", "baseline"}
+        The system.
+    preset : {"small", "paper", "tiny"}
+        The size of the network.
+    epochs : int
+        At most so many passes over the training clips (paper: 1000).
+    batch_size : int
+        Clips in a batch.
+    learning_rate : float
+        Adam's step, the peak of the schedule (paper: 0.001).
+    schedule : {"constant", "one-cycle", "cosine"}
+        How the learning rate moves over ``epochs``.
+    weight_decay : float
+        Decoupled weight decay a step, times the learning rate (AdamW); 0 is plain Adam.
+    clip_norm : float
+        Gradients of a larger norm are scaled down to it; 0 leaves them.
+    ema : float
+        Decay of the moving average of the weights that is evaluated and kept; 0 evaluates the weights.
+    patience : int
+        Training ends after so many epochs without a better validation score (early stopping).
+    validation : float
+        Fraction of the training clips held out for early stopping.
+    seed : int
+        Seed of weights, dropout, held-out clips and order of the clips.
+    """
+
+    system: str = "crnn-ctc"
+    preset: str = "small"
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+    ema: float = 0.0
+    patience: int = 20
+    validation: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice(self.system, "system", SYSTEMS)
+        check_choice(self.preset, "preset", tuple(PRESETS))
+        check_integer(self.epochs, "epochs", low=1)
+        check_integer(self.batch_size, "batch_size", low=1)
+        check_number(self.learning_rate, "learning_rate", low=0, exclude_low=True)
+        check_choice(self.schedule, "schedule", SCHEDULES)
+        check_number(self.weight_decay, "weight_decay", low=0)
+        check_number(self.clip_norm, "clip_norm", low=0)
+        check_number(self.ema, "ema", low=0, high=1, exclude_high=True)
+        check_integer(self.patience, "patience", low=1)
+        check_number(self.validation, "validation", low=0, high=0.5, exclude_low=True)
+        check_integer(self.seed, "seed", low=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choices as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainingConfig":
+        """Return the configuration that `to_dict` described.
+
+        Raises
+        ------
+        ParameterError
+            If a name is unknown or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(values.keys() - set(known))
+        if unknown:
+            raise ParameterError(f"{unknown[0]!r} is no training setting; there are {', '.join(known)}")
+        return cls(**values)

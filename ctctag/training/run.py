@@ -1,0 +1,268 @@
+"""A training run on disk: a folder that says what was done, and can be gone on with.
+
+==================  ====================================================================================
+``run.json``        resolved settings, data set and its fingerprint, fold, versions
+``log.jsonl``       one line of JSON an epoch
+``checkpoint.npz``  everything needed to go on, written after every epoch
+``model.npz``       the best weights so far (see `ctctag.models.files`)
+==================  ====================================================================================
+"""
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctctag._files import atomic_path
+from ctctag.audio import LogMel, Standardiser
+from ctctag.data import Dataset, Features
+from ctctag.exceptions import DataError, ModelError, ParameterError
+from ctctag.models import TrainedModel, build, save_model
+from ctctag.models.files import versions
+from ctctag.training.batches import Clips, FeatureSource
+from ctctag.training.config import TrainingConfig
+from ctctag.training.trainer import Trainer
+
+__all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "train_on_dataset"]
+
+
+class RunFolder:
+    """The files of one training run.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.settings_path = self.path / "run.json"
+        self.log_path = self.path / "log.jsonl"
+        self.checkpoint_path = self.path / "checkpoint.npz"
+        self.model_path = self.path / "model.npz"
+
+    def read_settings(self) -> dict[str, Any]:
+        """Return what ``run.json`` says.
+
+        Raises
+        ------
+        ModelError
+            If there is no run here.
+        """
+        try:
+            return json.loads(self.settings_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"{self.path}: not a training run (there is no run.json in it)") from None
+        except ValueError as error:
+            raise ModelError(f"{self.settings_path}: not readable as JSON ({error})") from error
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Write ``run.json``."""
+        with atomic_path(self.settings_path) as temporary:
+            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the checkpoint and the log; each appears whole or not at all."""
+        arrays, values = trainer.state_dict()
+        with atomic_path(self.checkpoint_path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays, values=np.array(json.dumps(values)))  # type: ignore[arg-type]
+        with atomic_path(self.log_path) as temporary:
+            lines = [json.dumps(record) for record in trainer.history]
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def resume(self, trainer: Trainer) -> bool:
+        """Put the last checkpoint into `trainer`; return whether there was one.
+
+        Raises
+        ------
+        ModelError
+            If the checkpoint cannot be read or is another network's.
+        """
+        if not self.checkpoint_path.exists():
+            return False
+        try:
+            with np.load(self.checkpoint_path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            values = json.loads(str(arrays.pop("values")))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ModelError(
+                f"{self.checkpoint_path}: unreadable ({error}); remove it to begin again"
+            ) from error
+        trainer.load_state_dict(arrays, values)
+        return True
+
+
+@dataclass
+class Run:
+    """What `train_on_dataset` gives back.
+
+    Attributes
+    ----------
+    model : TrainedModel
+        With the best weights.
+    history : list of dict
+        The log of epochs.
+    best_epoch : int
+        The epoch of the best weights.
+    """
+
+    model: TrainedModel
+    history: list[dict[str, Any]]
+    best_epoch: int
+
+
+def hold_out(indices: Any, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split clips at random into those to learn from and those held out, at least one each.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two clips.
+    """
+    indices = np.asarray(indices)
+    if len(indices) < 2:
+        raise DataError(f"training needs at least 2 clips (one is held out), got {len(indices)}")
+    shuffled = np.random.default_rng([seed, 0xC11]).permutation(indices)
+    held = min(max(1, round(fraction * len(indices))), len(indices) - 1)
+    return np.sort(shuffled[held:]), np.sort(shuffled[:held])
+
+
+def fit_standardiser(features: FeatureSource, indices: Any) -> Standardiser:
+    """Return mean and standard deviation of each band over the given clips."""
+    return Standardiser.fit(features[int(index)] for index in indices)
+
+
+def train_on_dataset(
+    dataset: Dataset,
+    out: str | Path,
+    config: TrainingConfig,
+    *,
+    fold: int | None = 1,
+    log_mel: LogMel | None = None,
+    resume: bool = False,
+    on_features: Callable[[int, int], None] | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> Run:
+    """Train a network on a data set and keep the run in a folder.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The clips; CRNN-CTC needs their order (strong or sequential labels).
+    out : str or Path
+        The run's folder, made if need be.
+    config : TrainingConfig
+        The choices.
+    fold : int or None
+        The fold kept for testing; ``None`` trains on every clip.
+    log_mel : LogMel, optional
+        Feature settings; the paper's by default.
+    resume : bool
+        Go on from the folder's checkpoint, if there is one. Only ``patience``, and with a constant schedule
+        ``epochs``, may differ from what the run was begun with.
+    on_features, on_batch : callable, optional
+        Progress: called with (done, total).
+    on_epoch : callable, optional
+        Called with each epoch's record.
+
+    Returns
+    -------
+    Run
+        The trained model and the log.
+
+    Raises
+    ------
+    DataError
+        If the labels are not enough for the system, or the folder holds another run.
+    ModelError
+        If the checkpoint cannot be used.
+    """
+    if config.system == "crnn-ctc" and not dataset.has_order:
+        raise DataError(
+            f"{dataset.path}: crnn-ctc learns from the order of events, but there are only weak labels "
+            "(sequential.tsv or strong.tsv would do; crmp, crap and baseline need no order)"
+        )
+    log_mel = log_mel or LogMel()
+    folder = RunFolder(out)
+    settings = _settings(dataset, config, fold, log_mel)
+    trained_before = _prepare(folder, settings, resume)
+
+    features = Features.build(dataset, log_mel, progress=on_features)
+    rest = np.arange(len(dataset)) if fold is None else dataset.split(fold)[0]
+    learned, held = hold_out(rest, config.validation, config.seed)
+    standardiser = fit_standardiser(features, learned)
+    network = build(
+        config.system, len(dataset.classes), config.preset, n_mels=log_mel.n_mels, seed=config.seed
+    )
+    targets = dataset.label_sets_or_sequences()
+    trainer = Trainer(
+        network,
+        config,
+        Clips(features, targets, standardiser, learned),
+        Clips(features, targets, standardiser, held),
+    )
+    if trained_before:
+        folder.resume(trainer)
+
+    model = TrainedModel(network, tuple(dataset.classes), log_mel, standardiser, settings)
+    while not trainer.finished:
+        record = trainer.run_epoch(on_batch)
+        folder.save(trainer)
+        if on_epoch is not None:
+            on_epoch(record)
+    trainer.restore_best()
+    model.info |= {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch}
+    save_model(folder.model_path, model)
+    return Run(model, trainer.history, trainer.best_epoch)
+
+
+def _settings(dataset: Dataset, config: TrainingConfig, fold: int | None, log_mel: LogMel) -> dict[str, Any]:
+    return {
+        "training": config.to_dict(),
+        "fold": fold,
+        "data": {
+            "path": str(dataset.path.resolve()),
+            "clips": len(dataset),
+            "classes": list(dataset.classes),
+            "fingerprint": dataset.fingerprint(),
+        },
+        "features": log_mel.to_dict(),
+        "versions": versions(),
+    }
+
+
+def _prepare(folder: RunFolder, settings: dict[str, Any], resume: bool) -> bool:
+    """Make the folder ready; return whether an earlier run is gone on with."""
+    exists = folder.settings_path.exists()
+    if exists and not resume:
+        raise DataError(
+            f"{folder.path}: holds a training run already; pass --resume (resume=True) to go on with it, or "
+            "choose another folder"
+        )
+    if exists:
+        _check_same(folder, folder.read_settings(), settings)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_settings(settings)
+    return exists
+
+
+def _check_same(folder: RunFolder, old: dict[str, Any], new: dict[str, Any]) -> None:
+    # A schedule that bends over all epochs cannot be lengthened half-way.
+    free = {"patience"} if new["training"]["schedule"] != "constant" else {"patience", "epochs"}
+    pairs = [
+        (f"training.{name}", old["training"].get(name), value) for name, value in new["training"].items()
+    ]
+    pairs += [(name, old.get(name), new[name]) for name in ("fold", "features")]
+    pairs += [("data.fingerprint", old["data"]["fingerprint"], new["data"]["fingerprint"])]
+    for name, before, now in pairs:
+        if name.removeprefix("training.") not in free and before != now:
+            raise ParameterError(
+                f"{folder.path}: cannot be resumed: {name} was {before!r} and is now {now!r}; use the same "
+                "settings, or choose another folder"
+            )

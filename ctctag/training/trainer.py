@@ -1,0 +1,210 @@
+"""The training loop: epochs, validation, early stopping, and a state that can be saved and resumed.
+
+Nothing of the loop's state is hidden: weights, layer states, optimiser, moving average, best weights so far
+and the log of epochs. What is random depends on the seed and the epoch alone. A run that was interrupted
+after any epoch therefore goes on bit for bit as if it had not been.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctctag import metrics, optim
+from ctctag.exceptions import CtctagError
+from ctctag.models import Network
+from ctctag.models.files import copy_arrays
+from ctctag.training.batches import Clips
+from ctctag.training.config import TrainingConfig
+from ctctag.training.evaluation import Predictions, predict
+
+__all__ = ["Trainer"]
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+
+
+class Trainer:
+    """Train a network, an epoch at a time.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    config : TrainingConfig
+        How.
+    training, validation : Clips
+        Clips learned from, and clips held out for early stopping.
+
+    Attributes
+    ----------
+    history : list of dict
+        One record an epoch: ``epoch``, ``loss``, ``validation_loss``, ``validation_auc``,
+        ``learning_rate``, ``gradient_norm``, ``clips_per_second``, and for CRNN-CTC
+        ``sequence_error_rate`` (of the validation clips) and ``blank_mass`` (mean probability of the blank:
+        near 1 on the plateau where the network hears nothing yet, and below it when labels come).
+    best_epoch : int
+        The epoch whose weights are the best so far; 0 before the first.
+    """
+
+    def __init__(self, network: Network, config: TrainingConfig, training: Clips, validation: Clips) -> None:
+        self.network = network
+        self.config = config
+        self.training = training
+        self.validation = validation
+        self.history: list[dict[str, Any]] = []
+        self.best_epoch = 0
+        self._best_score = (math.inf, math.inf)
+        self._best = self._weights()
+        self._optimiser = optim.AdamW(
+            network.params, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._average = optim.MovingAverage(network.params, config.ema) if config.ema else None
+        self._steps_per_epoch = -(-len(training) // config.batch_size)
+        self._steps = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or none of the last ``patience`` was better."""
+        return self.epoch >= self.config.epochs or self.epoch - self.best_epoch >= self.config.patience
+
+    def run_epoch(self, progress: Progress | None = None) -> dict[str, Any]:
+        """Train for one epoch, validate, and return the epoch's record.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with (batches done, batches in all) after each training batch.
+
+        Raises
+        ------
+        CtctagError
+            If the loss is no longer finite. The last checkpoint is as good as before.
+        """
+        started = time.perf_counter()
+        losses, norms = [], []
+        batches = self.training.shuffled(self.config.batch_size, self.config.seed, self.epoch)
+        for number, batch in enumerate(batches, start=1):
+            loss, norm = self._step(batch.x, batch.targets, batch.lengths)
+            losses.append(loss * len(batch.targets))
+            norms.append(norm)
+            if progress is not None:
+                progress(number, self._steps_per_epoch)
+        seconds = time.perf_counter() - started
+
+        predictions = self._validate()
+        record = {
+            "epoch": self.epoch + 1,
+            "loss": math.fsum(losses) / len(self.training),
+            "validation_loss": predictions.loss,
+            "validation_auc": metrics.auc(predictions.true_tags, predictions.tag_probs).mean,
+            "learning_rate": self._learning_rate(self._steps - 1),
+            "gradient_norm": math.fsum(norms) / len(norms),
+            "clips_per_second": len(self.training) / seconds,
+        }
+        if predictions.ordered:
+            errors = metrics.sequence_error_rate(predictions.targets, predictions.sequences)
+            record |= {"sequence_error_rate": errors.rate, "blank_mass": predictions.blank_mass}
+        self.history.append(record)
+        self._keep_best(record)
+        return record
+
+    def restore_best(self) -> None:
+        """Give the network the best weights seen."""
+        self._load_weights(self._best)
+
+    # -- saving and resuming -------------------------------------------------------------------------------
+
+    def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return everything the run depends on: arrays by name, and plain JSON values."""
+        arrays = {f"now/{name}": array for name, array in self._weights(copy=False).items()}
+        arrays |= {f"best/{name}": array for name, array in self._best.items()}
+        arrays |= {f"optimiser/{name}": array for name, array in self._optimiser.state_dict().items()}
+        if self._average is not None:
+            arrays |= {f"average/{name}": array for name, array in self._average.state_dict().items()}
+        values = {
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_score": self._best_score,
+            "steps": self._steps,
+        }
+        return arrays, values
+
+    def load_state_dict(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises
+        ------
+        ModelError
+            If the arrays do not fit the network.
+        """
+        self._load_weights(_under(arrays, "now/"))
+        self._best = _under(arrays, "best/")
+        self._optimiser.load_state_dict(_under(arrays, "optimiser/"))
+        if self._average is not None:
+            self._average.load_state_dict(_under(arrays, "average/"))
+        self.history = list(values["history"])
+        self.best_epoch = values["best_epoch"]
+        self._best_score = tuple(values["best_score"])
+        self._steps = values["steps"]
+
+    # -- pieces --------------------------------------------------------------------------------------------
+
+    def _step(self, x: Array, targets: list[list[int]], lengths: Array) -> tuple[float, float]:
+        loss, grads = self.network.loss_and_grads(x, targets, lengths)
+        if not math.isfinite(loss):
+            raise CtctagError(
+                f"the training loss became {loss} in epoch {self.epoch + 1} (step {self._steps + 1}): the "
+                f"learning rate of {self.config.learning_rate:g} may be too high, or a clip has fewer frames "
+                "than its labels need"
+            )
+        norm = optim.clip_gradient_norm(grads, self.config.clip_norm or math.inf)
+        self._optimiser.lr = self._learning_rate(self._steps)
+        self._optimiser.step(grads)
+        self._steps += 1
+        if self._average is not None:
+            self._average.update()
+        return loss, float(norm)
+
+    def _learning_rate(self, step: int) -> float:
+        steps = self.config.epochs * self._steps_per_epoch
+        return optim.schedule(self.config.schedule, self.config.learning_rate, steps)(step)
+
+    def _validate(self) -> Predictions:
+        if self._average is None:
+            return predict(self.network, self.validation, batch_size=self.config.batch_size)
+        with self._average.applied():
+            return predict(self.network, self.validation, batch_size=self.config.batch_size)
+
+    def _keep_best(self, record: dict[str, Any]) -> None:
+        # Equal error rates are common on few clips; the loss decides between them.
+        score = (record.get("sequence_error_rate", 0.0), record["validation_loss"])
+        if score >= self._best_score and self.best_epoch:
+            return
+        self._best_score = score
+        self.best_epoch = record["epoch"]
+        if self._average is None:
+            self._best = self._weights()
+        else:
+            with self._average.applied():
+                self._best = self._weights()
+
+    def _weights(self, copy: bool = True) -> dict[str, Array]:
+        named = {f"params/{name}": array for name, array in self.network.params.items()}
+        named |= {f"state/{name}": array for name, array in self.network.state.items()}
+        return {name: np.array(array) for name, array in named.items()} if copy else named
+
+    def _load_weights(self, arrays: dict[str, Array]) -> None:
+        copy_arrays(self._weights(copy=False), arrays, "checkpoint")
+
+
+def _under(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -14,7 +14,16 @@ import numpy.typing as npt
 from ctctag._checks import check_choice, check_integer, check_lengths
 from ctctag.exceptions import ParameterError
 
-__all__ = ["KINDS", "NORMALISED_TOLERANCE", "Scores", "Targets", "check_scores", "check_targets"]
+__all__ = [
+    "KINDS",
+    "NORMALISED_TOLERANCE",
+    "Scores",
+    "Targets",
+    "check_scores",
+    "check_targets",
+    "frames_needed",
+    "raise_infeasible",
+]
 
 KINDS = ("logits", "log_probs", "probs")
 
@@ -51,6 +60,12 @@ class Scores:
     blank: int
     kind: int
     tolerance: float
+
+    def clip(self, n: int) -> "Scores":
+        """Return clip n alone, without its padding."""
+        length = int(self.lengths[n])
+        x, lengths = self.x[n : n + 1, :length], self.lengths[n : n + 1]
+        return Scores(x, lengths, self.dtype, True, self.blank, self.kind, self.tolerance)
 
     def explain_frame(self, clip: int, frame: int) -> NoReturn:
         """Raise the error that says what is wrong with one frame's scores."""
@@ -115,8 +130,9 @@ def check_scores(
     blank: int,
     inputs_are: str,
     check_normalised: bool,
+    work_dtype: type[np.floating[Any]] | None = None,
 ) -> Scores:
-    """Check the scores, their lengths, the blank and the kind; cast to what kernels take."""
+    """Check scores, lengths, blank and kind; cast to `work_dtype`, or else to float32 or float64."""
     check_choice(inputs_are, "inputs_are", KINDS)
     try:
         x = np.asarray(inputs)
@@ -142,8 +158,11 @@ def check_scores(
     blank = check_integer(blank, "blank", low=-C, high=C - 1) % C
     if single and input_lengths is not None:
         input_lengths = np.reshape(np.asarray(input_lengths), -1)
+    if work_dtype is None:
+        work_dtype = np.float64 if dtype.itemsize == 8 else np.float32
+    x = np.ascontiguousarray(x, dtype=work_dtype)
     return Scores(
-        x=np.ascontiguousarray(x, dtype=np.float64 if dtype.itemsize == 8 else np.float32),
+        x=x if x.flags.writeable else x.copy(),  # Numba would compile anew for read-only arrays
         lengths=check_lengths(input_lengths, "input_lengths", N, T),
         dtype=dtype,
         single=single,
@@ -270,3 +289,25 @@ def _joined_targets(
             f"target_lengths must sum to the {len(labels)} labels of targets, but they sum to {lengths.sum()}"
         )
     return labels.astype(np.int64), lengths
+
+
+def frames_needed(labels: npt.NDArray[Any]) -> int:
+    """Return the number of labels plus that of adjacent repeats."""
+    return int(labels.size + np.count_nonzero(labels[1:] == labels[:-1]))
+
+
+def raise_infeasible(clip: int, scores: Scores, targets: Targets) -> NoReturn:
+    """Raise the error that says why the target of a clip has no path."""
+    target, frames = targets[clip], int(scores.lengths[clip])
+    needed = frames_needed(target)
+    which = "the target" if scores.single else f"targets[{clip}]"
+    labels, repeats = len(target), needed - len(target)
+    if frames < needed:
+        raise ParameterError(
+            f"{which} has {labels} labels and {repeats} adjacent repeats, so it needs {needed} frames, "
+            f"but the clip has {frames} (does the network pool over time?)"
+        )
+    raise ParameterError(
+        f"{which} ({labels} labels, {repeats} adjacent repeats, {frames} frames) has probability zero: "
+        "every path meets a class of probability zero"
+    )

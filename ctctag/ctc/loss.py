@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ctctag._checks import check_choice
 from ctctag.ctc._engine import run_batch
-from ctctag.ctc._inputs import Scores, Targets, check_scores, check_targets
+from ctctag.ctc._inputs import Scores, Targets, check_scores, check_targets, frames_needed, raise_infeasible
 from ctctag.exceptions import ParameterError
 
 __all__ = ["ctc_loss", "ctc_loss_and_grad", "required_frames"]
@@ -59,7 +59,7 @@ def required_frames(target: npt.ArrayLike) -> int:
         raise ParameterError(
             f"target must be one sequence of integers, got shape {labels.shape}, dtype {labels.dtype}"
         )
-    return int(labels.size + np.count_nonzero(labels[1:] == labels[:-1]))
+    return frames_needed(labels)
 
 
 def ctc_loss(
@@ -213,7 +213,7 @@ def _reduce(
     lost = np.isposinf(losses)
     if infeasible != "inf" and lost.any():
         if infeasible == "raise":
-            _raise_infeasible(int(np.flatnonzero(lost)[0]), scores, targets)
+            raise_infeasible(int(np.flatnonzero(lost)[0]), scores, targets)
         losses = np.where(lost, 0.0, losses)
     if reduction == "none":
         result = losses[0] if scores.single else losses
@@ -221,19 +221,3 @@ def _reduce(
         result = (losses * _weights(targets, reduction)).sum()
     with np.errstate(over="ignore"):  # float16 ends at 65504
         return result.astype(scores.dtype)
-
-
-def _raise_infeasible(clip: int, scores: Scores, targets: Targets) -> None:
-    target, frames = targets[clip], int(scores.lengths[clip])
-    needed = required_frames(target)
-    which = "the target" if scores.single else f"targets[{clip}]"
-    labels, repeats = len(target), needed - len(target)
-    if frames < needed:
-        raise ParameterError(
-            f"{which} has {labels} labels and {repeats} adjacent repeats, so it needs {needed} frames, "
-            f"but the clip has {frames} (does the network pool over time?)"
-        )
-    raise ParameterError(
-        f"{which} ({labels} labels, {repeats} adjacent repeats, {frames} frames) has probability zero: "
-        "every path meets a class of probability zero"
-    )

@@ -1,0 +1,163 @@
+"""Two-dimensional convolution over frames and frequency."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctctag._checks import check_integer
+from ctctag._threads import run_tasks, single_threaded_blas
+from ctctag.exceptions import ParameterError
+from ctctag.layers import _conv_kernels as kernels
+from ctctag.layers._base import (
+    Array,
+    Layer,
+    all_lengths,
+    as_gradient,
+    as_input,
+    check_dtype,
+    default_rng,
+    uniform,
+    valid_frames,
+)
+from ctctag.layers._blocks import frame_blocks, shares
+
+__all__ = ["Conv2d"]
+
+
+class Conv2d(Layer):
+    r"""Correlate with small kernels, zero beyond the edges ("same" padding, stride 1).
+
+    .. math::
+
+        y_{n,t,f,o} = b_o + \sum_{i,j,c} x_{n,\; t+i-\lfloor k_T/2 \rfloor,\; f+j-\lfloor k_F/2 \rfloor,\; c}
+        \; W_{i,j,c,o}
+
+    Backward: dW sums x · dy over all places, db sums dy, and dx correlates dy with the kernel turned by 180°.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Maps in and out.
+    kernel_size : int or (int, int)
+        Frames and bands of the kernel, both odd.
+    bias : bool
+        Whether b is there. Before a batch norm, which takes the mean away again, it does nothing.
+    needs_input_grad : bool
+        Set to false for the first layer of a network: ``backward`` then returns ``None`` for dx.
+    rng : numpy.random.Generator, optional
+        Draws the initial weights, uniform within 1/√(kT · kF · C_in) as in PyTorch. By default of seed 0.
+    dtype : float32 or float64
+        Of the parameters and of all that is computed.
+
+    Attributes
+    ----------
+    params : dict
+        ``weight`` (kT, kF, C_in, C_out) and, with a bias, ``bias`` (C_out,).
+
+    Notes
+    -----
+    Derived in the documentation's page on convolution; the equation itself is `ctctag.reference.conv2d`.
+
+    Examples
+    --------
+    >>> layer = Conv2d(1, 16)
+    >>> y, cache = layer.forward(np.ones((2, 10, 8, 1)), lengths=[10, 4])
+    >>> y.shape, float(abs(y[1, 4:]).max())
+    ((2, 10, 8, 16), 0.0)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 3,
+        *,
+        bias: bool = True,
+        needs_input_grad: bool = True,
+        rng: np.random.Generator | None = None,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.in_channels = check_integer(in_channels, "in_channels", low=1)
+        self.out_channels = check_integer(out_channels, "out_channels", low=1)
+        self.kernel_size = check_kernel_size(kernel_size)
+        self.needs_input_grad = bool(needs_input_grad)
+        dtype, rng = check_dtype(dtype), default_rng(rng)
+        shape = (*self.kernel_size, in_channels, out_channels)
+        fan_in = int(np.prod(shape[:3]))
+        self.params["weight"] = uniform(rng, fan_in, shape, dtype)
+        if bias:
+            self.params["bias"] = uniform(rng, fan_in, (out_channels,), dtype)
+
+    def forward(
+        self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
+    ) -> tuple[Array, Any]:
+        """Return the maps (N, T, F, C_out) of `x` (N, T, F, C_in); see `Layer.forward`."""
+        weight = self.params["weight"]
+        x = as_input(x, ("N", "T", "F", self.in_channels), weight.dtype)
+        frames = valid_frames(lengths, x)
+        bias = self.params.get("bias", np.zeros(self.out_channels, dtype=weight.dtype))
+        return convolve(x, all_lengths(frames, x), weight, bias), (x, frames)
+
+    def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array | None, dict[str, Array]]:
+        """Return the gradients of input (or ``None``), weight and bias; see `Layer.backward`."""
+        x, frames = cache
+        weight = self.params["weight"]
+        dy = as_gradient(dy, (*x.shape[:3], self.out_channels), weight.dtype)
+        lengths = all_lengths(frames, x)
+        dweight, dbias = weight_gradient(x, lengths, dy, self.kernel_size)
+        grads = {"weight": dweight}
+        if "bias" in self.params:
+            grads["bias"] = dbias
+        if not self.needs_input_grad:
+            return None, grads
+        flipped = np.ascontiguousarray(weight[::-1, ::-1].transpose(0, 1, 3, 2))  # (kT, kF, C_out, C_in)
+        return convolve(dy, lengths, flipped, np.zeros(self.in_channels, dtype=weight.dtype)), grads
+
+
+def check_kernel_size(kernel_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return frames and bands of a kernel, both odd."""
+    pair = (kernel_size, kernel_size) if np.ndim(kernel_size) == 0 else tuple(kernel_size)
+    if len(pair) != 2:
+        raise ParameterError(f"kernel_size must be one number or (frames, bands), got {kernel_size!r}")
+    kt, kf = (check_integer(size, "kernel_size", low=1) for size in pair)
+    if kt % 2 == 0 or kf % 2 == 0:
+        raise ParameterError(
+            f"kernel_size must be odd, so that the output has the frames of the input, got {kernel_size!r}"
+        )
+    return kt, kf
+
+
+def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
+    """Return the convolution of x (N, T, F, C_in), checked, with weight (kT, kF, C_in, C_out)."""
+    kt, kf, _, outputs = weight.shape
+    matrix = weight.reshape(-1, outputs)
+    y = np.empty((*x.shape[:3], outputs), dtype=x.dtype)
+
+    def block(task: tuple[int, int, int]) -> None:
+        n, start, stop = task
+        kernels.convolve(x[n], lengths[n], matrix, bias, kt, kf, start, stop, y[n])
+
+    with single_threaded_blas():
+        run_tasks(block, frame_blocks(*x.shape[:2]))
+    return y
+
+
+def weight_gradient(x: Array, lengths: Array, dy: Array, kernel_size: tuple[int, int]) -> tuple[Array, Array]:
+    """Return the gradients of weight (kT, kF, C_in, C_out) and bias (C_out,)."""
+    kt, kf = kernel_size
+    inputs, outputs = x.shape[3], dy.shape[3]
+    parts = shares(frame_blocks(*x.shape[:2]))
+    dweight = np.zeros((len(parts), kt * kf * inputs, outputs), dtype=x.dtype)
+    dbias = np.zeros((len(parts), outputs), dtype=x.dtype)
+
+    def share(index: int) -> None:
+        for n, start, stop in parts[index]:
+            kernels.weight_gradient(
+                x[n], lengths[n], dy[n], kt, kf, start, stop, dweight[index], dbias[index]
+            )
+
+    with single_threaded_blas():
+        run_tasks(share, range(len(parts)))
+    return dweight.sum(axis=0).reshape(kt, kf, inputs, outputs), dbias.sum(axis=0)

@@ -137,8 +137,7 @@ def read_audio(path: PathLike, sr: int | None = None) -> tuple[npt.NDArray[np.fl
         if promised >= _UNKNOWN_FRAMES:
             raise AudioError(
                 f"{path}: the header does not say how long the audio is, so a missing end would go unseen "
-                "(was "
-                "it written to a pipe? convert it once more, from file to file)"
+                "(was it written to a pipe? convert it once more, from file to file)"
             )
         log = file.extra_info
         blocks = []
@@ -146,10 +145,8 @@ def read_audio(path: PathLike, sr: int | None = None) -> tuple[npt.NDArray[np.fl
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
         except soundfile.LibsndfileError as error:
-            done = sum(map(len, blocks))
             raise AudioError(
-                f"{path}: decoding fails after sample {done} of {promised}: {_reason(error)} (is the file "
-                "cut "
+                f"{path}: its {promised} samples cannot all be decoded: {_reason(error)} (is the file cut "
                 f"off or damaged?) [{_library()}]"
             ) from None
     samples = blocks[0] if len(blocks) == 1 else np.concatenate([np.empty(0, np.float32), *blocks])
@@ -159,8 +156,7 @@ def read_audio(path: PathLike, sr: int | None = None) -> tuple[npt.NDArray[np.fl
         first = int(np.argmin(finite))
         raise AudioError(
             f"{path}: sample {first} of {len(samples)} is {samples[first]}, and {int((~finite).sum())} in "
-            "all "
-            "are not finite (did the program that wrote this float file divide by zero?)"
+            "all are not finite (did the program that wrote this float file divide by zero?)"
         )
     if sr is not None and sr != native:
         return resample(samples, native, sr), sr

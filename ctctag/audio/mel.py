@@ -154,8 +154,7 @@ def mel_filterbank(
         m = int(empty[0])
         raise ParameterError(
             f"band {m} of {n_mels} ({corners[m]:.1f} to {corners[m + 2]:.1f} Hz) holds none of the bins, "
-            "which are "
-            f"{sr / n_fft:g} Hz apart (use fewer bands, a larger n_fft, or another fmin)"
+            f"which are {sr / n_fft:g} Hz apart (use fewer bands, a larger n_fft, or another fmin)"
         )
     return bank
 

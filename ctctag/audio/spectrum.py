@@ -121,8 +121,7 @@ def check_samples(samples: npt.ArrayLike, n_fft: int, *, center: bool) -> npt.ND
     if frame_count(len(x), n_fft, 1, center=center) < 1 or not len(x):
         raise ParameterError(
             f"samples must fill at least one frame of n_fft={n_fft} samples, got {len(x)} (append zeros if "
-            "the "
-            "clip is really that short)"
+            "the clip is really that short)"
         )
     return x
 

@@ -190,8 +190,7 @@ class Standardiser:
         if x.ndim < 1 or x.shape[-1] != len(self.mean):
             raise ParameterError(
                 f"features must have {len(self.mean)} bands on the last axis, got shape {x.shape} (features "
-                "of other "
-                "settings?)"
+                "of other settings?)"
             )
         out = np.subtract(x, self.mean, out=out, dtype=np.float32, casting="same_kind")
         return np.divide(out, self.std, out=out)

@@ -1,4 +1,4 @@
-"""The textbook: every fast thing's readable twin, straight from the equations. This is what one teaches from."""
+"""The textbook: every fast thing's readable twin, straight from the equations: what one teaches from."""
 
 from ctctag.reference.ctc_enumeration import (
     CtcSums,
@@ -21,6 +21,7 @@ from ctctag.reference.ctc_recursion import (
     log_add_plain,
     skips,
 )
+from ctctag.reference.mel import hamming, hz_to_mel, log_mel, mel_filterbank, mel_to_hz, stft
 
 __all__ = [
     "CtcSums",
@@ -38,7 +39,13 @@ __all__ = [
     "ctc_occupancy",
     "ctc_paths",
     "extend",
+    "hamming",
+    "hz_to_mel",
     "log_add_plain",
+    "log_mel",
+    "mel_filterbank",
+    "mel_to_hz",
     "skips",
+    "stft",
     "tag_probs_by_enumeration",
 ]

@@ -3,6 +3,7 @@
 from ctctag.layers._base import Layer
 from ctctag.layers.activations import ReLU, Sigmoid, Softmax
 from ctctag.layers.conv import Conv2d
+from ctctag.layers.convert import from_torch_state, to_torch_state
 from ctctag.layers.dense import Dense, Flatten
 from ctctag.layers.dropout import Dropout
 from ctctag.layers.gru import GRU, BiGRU, LastStates
@@ -27,4 +28,6 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "from_torch_state",
+    "to_torch_state",
 ]

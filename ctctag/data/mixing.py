@@ -1,0 +1,239 @@
+"""Data sets of mixtures on disk: mixed from sources, and mixed again from their recipe."""
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ctctag._checks import check_choice, check_integer
+from ctctag._files import staged_folder
+from ctctag._threads import run_tasks
+from ctctag.audio import write_audio
+from ctctag.data._counter import Counter, Progress
+from ctctag.data.convert import sequential_to_weak
+from ctctag.data.dataset import Dataset
+from ctctag.data.folders import open_source
+from ctctag.data.labels import Event, write_folds, write_sequential, write_strong, write_weak
+from ctctag.data.mixer import Mixer
+from ctctag.data.noise import NoiseSource
+from ctctag.data.recipe import Part, read_recipe, write_recipe
+from ctctag.data.sources import EventSource
+from ctctag.data.toml import read_toml, write_toml
+from ctctag.exceptions import DataError
+
+__all__ = ["PROTOCOLS", "mix_dataset", "remix"]
+
+PROTOCOLS = ("paper", "honest")
+FORMAT = 1
+
+
+def mix_dataset(
+    source: EventSource | str | Path,
+    out: str | Path,
+    *,
+    clips: int = 2556,
+    protocol: str = "paper",
+    folds: int = 4,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+    noise: NoiseSource | str | Path | None = "white",
+    progress: Progress | None = None,
+    **mixer_options: Any,
+) -> Dataset:
+    """Mix a data set and write it to a folder.
+
+    Clip number i belongs to fold ``1 + i % folds`` and to the seed ``[seed, i]``.
+
+    Parameters
+    ----------
+    source : EventSource, path-like or "synthetic"
+        The events (see `open_source`).
+    out : path-like
+        The new folder. It appears when everything is written, or not at all.
+    clips : int
+        How many clips.
+    protocol : {"paper", "honest"}
+        ``"paper"``: each clip draws from all recordings, so a recording may be heard in training and in
+        test. ``"honest"``: recordings are divided into folds first, events and noise alike and by *source
+        recording*, and a clip draws only from its own fold.
+    folds : int
+        How many folds, at least 2.
+    seed : int
+        Seed of everything, at least 0.
+    classes : sequence of str, optional
+        Keep only these classes of the source.
+    noise : "white", path-like, NoiseSource or None
+        The background.
+    progress : callable, optional
+        Called with (clips done, clips).
+    **mixer_options
+        For `Mixer`: ``sr``, ``clip_seconds``, ``events_per_clip``, ``snr_db`` and so on.
+
+    Returns
+    -------
+    Dataset
+        The data set just written.
+
+    Raises
+    ------
+    DataError
+        If `out` holds something already, or a source cannot be used; a broken recording is named before
+        anything is written.
+    ParameterError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> out = tempfile.mkdtemp() + "/mixed"
+    >>> dataset = mix_dataset("synthetic", out, clips=4, folds=2, clip_seconds=4, events_per_clip=2)
+    >>> len(dataset), dataset.sample_rate, dataset.folds.tolist()
+    (4, 16000, [1, 2, 1, 2])
+    """
+    check_integer(clips, "clips", low=1)
+    check_choice(protocol, "protocol", PROTOCOLS)
+    check_integer(folds, "folds", low=2)
+    check_integer(seed, "seed", low=0)
+    mixer = Mixer(open_source(source, classes), noise=noise, **mixer_options)
+    if protocol == "honest":
+        mixer = mixer.with_folds(folds, seed)
+
+    digits = len(str(clips - 1))
+    names = [f"mix_{index:0{digits}}.flac" for index in range(clips)]
+    fold_of = [1 + index % folds for index in range(clips)]
+    events: list[list[Event]] = [[] for _ in names]
+    parts: list[list[Part]] = [[] for _ in names]
+    with staged_folder(Path(out)) as staged:
+        mixer.preload()
+        (staged / "audio").mkdir()
+        counter = Counter(clips, progress)
+
+        def mix(index: int) -> None:
+            clip = mixer.mix([seed, index], folds=fold_of[index] if protocol == "honest" else None)
+            write_audio(staged / "audio" / names[index], clip.samples, clip.sr)
+            events[index], parts[index] = clip.events, clip.parts
+            counter.step()
+
+        run_tasks(mix, range(clips))
+        sequences = {name: [event.label for event in of] for name, of in zip(names, events, strict=True)}
+        write_strong(staged / "strong.tsv", dict(zip(names, events, strict=True)))
+        write_sequential(staged / "sequential.tsv", sequences)
+        write_weak(staged / "weak.tsv", sequential_to_weak(sequences))
+        write_folds(staged / "folds.tsv", dict(zip(names, fold_of, strict=True)))
+        write_recipe(staged / "recipe.tsv", dict(zip(names, parts, strict=True)))
+        settings = _settings(mixer, Path(out), clips=clips, protocol=protocol, folds=folds, seed=seed)
+        write_toml(staged / "dataset.toml", settings)
+    return Dataset.open(out)
+
+
+def remix(
+    dataset: str | Path,
+    out: str | Path | None = None,
+    *,
+    source: EventSource | str | Path | None = None,
+    noise: NoiseSource | str | Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Mix the audio of a data set again from its ``recipe.tsv``, bit for bit.
+
+    So a data set can be passed on as a few text files, to those who have the same recordings.
+
+    Parameters
+    ----------
+    dataset : path-like
+        A folder with ``recipe.tsv`` and ``dataset.toml``; its audio is not looked at.
+    out : path-like, optional
+        Where to write the audio files, a new folder; by default ``audio`` in the data set.
+    source, noise : optional
+        Where the events and the noise are now; by default where ``dataset.toml`` says they were.
+    progress : callable, optional
+        Called with (clips done, clips).
+
+    Returns
+    -------
+    Path
+        The folder of audio files.
+
+    Raises
+    ------
+    DataError
+        If `out` holds something already, the recipe or the settings are malformed, or the recordings are not
+        those that were mixed.
+
+    Notes
+    -----
+    Bit for bit holds for the versions that ``dataset.toml`` names; NumPy does not promise that its random
+    generators give the same white noise for ever.
+    """
+    root = Path(dataset)
+    target = Path(out) if out is not None else root / "audio"
+    settings = read_toml(root / "dataset.toml")
+    recipes = read_recipe(root / "recipe.tsv")
+    try:
+        mix = settings["mix"]
+        events_at = source if source is not None else _located(mix["events"], root)
+        noise_at = noise if noise is not None else _located(mix["noise"], root)
+        mixer = Mixer(
+            open_source(events_at),
+            noise=None if noise_at == "none" else noise_at,
+            sr=settings["sample_rate"],
+            clip_seconds=settings["clip_seconds"],
+            events_per_clip=0,
+        )
+    except KeyError as error:
+        raise DataError(
+            f"{root / 'dataset.toml'}: {error.args[0]!r} is missing, so it cannot be mixed again"
+        ) from None
+    with staged_folder(target) as staged:
+        _check_same(mixer, mix, root)
+        counter = Counter(len(recipes), progress)
+
+        def render(name: str) -> None:
+            write_audio(staged / name, mixer.render(recipes[name]), mixer.sr)
+            counter.step()
+
+        run_tasks(render, list(recipes))
+    return target
+
+
+def _settings(mixer: Mixer, out: Path, *, clips: int, protocol: str, folds: int, seed: int) -> dict[str, Any]:
+    mix = {"protocol": protocol, "folds": folds, "seed": seed, **mixer.settings()}
+    for name, source in (("events", mixer.source), ("noise", mixer.noise)):
+        if source is not None and source.fingerprint():
+            mix[name] = _relative(source.name, out)
+            mix[f"{name}_hash"] = source.fingerprint()
+    return {
+        "format": FORMAT,
+        "classes": list(mixer.classes),
+        "sample_rate": mixer.sr,
+        "clip_seconds": mixer.clip_seconds,
+        "clips": clips,
+        "mix": mix,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("ctctag", "numpy", "scipy", "soundfile")},
+        },
+    }
+
+
+def _relative(name: str, out: Path) -> str:
+    """Return a folder as seen from `out`, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(name, out)).as_posix()
+    except ValueError:  # another drive
+        return str(Path(name).absolute())
+
+
+def _located(name: str, root: Path) -> str | Path:
+    return name if name in ("synthetic", "white", "none") else root / name
+
+
+def _check_same(mixer: Mixer, mix: dict[str, Any], root: Path) -> None:
+    for name, source in (("events", mixer.source), ("noise", mixer.noise)):
+        wanted = mix.get(f"{name}_hash")
+        if wanted and source is not None and source.fingerprint() != wanted:
+            raise DataError(
+                f"{source.name}: the {name} are not those that {root} was mixed from (their contents differ)"
+            )

@@ -240,7 +240,7 @@ class Tagger:
         """
         model = self._model()
         samples = _samples(clip, model.log_mel)
-        x = model.standardiser.apply(model.log_mel(samples))
+        x = model.standardiser(model.log_mel(samples))
         logits = forward_windows(model.network, x)
         times = model.log_mel.frame_times(len(x))
         head = model.network.head

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ctctag._progress import progress_bar
-from ctctag.cli._common import add_common, print_json, set_example
+from ctctag.cli._common import add_common, arrows, print_json, set_example
 from ctctag.experiment import class_table, evaluate_run, summary_lines
 
 __all__ = ["add_arguments", "run"]
@@ -36,17 +36,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(result.to_dict())
         return 0
-
-
-def _arrows(labels: tuple[str, ...]) -> str:
-    return " → ".join(labels) or "(nothing)"
     print(class_table(result).to_text())
     print()
     print("\n".join(summary_lines(result)))
     for clip in result.clips[: max(args.show, 0)]:
-        print(f"{clip.filename}  truth: {_arrows(clip.truth)}  heard: {_arrows(clip.heard)}")
+        print(f"{clip.filename}  truth: {arrows(clip.truth)}  heard: {arrows(clip.heard)}")
     return 0
-
-
-def _arrows(labels: tuple[str, ...]) -> str:
-    return " → ".join(labels) or "(nothing)"

@@ -134,7 +134,7 @@ def load_model(path: str | Path) -> TrainedModel:
         not fit its own description.
     """
     path = Path(path)
-    arrays = _read(path)
+    arrays = read_arrays(path)
     metadata = _metadata(path, arrays)
     try:
         network = build(
@@ -172,15 +172,17 @@ def copy_arrays(
         array[...] = source[name]
 
 
-def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Return all arrays of an ``.npz`` file."""
     if not path.exists():
-        raise ModelError(f"{path}: no such model file")
+        raise ModelError(f"{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load leaves a file open that it cannot read, hence a stream of our own
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise ModelError(
-            f"{path}: not a model file, or cut off ({error}); was it copied or downloaded whole?"
+            f"{path}: not an .npz file, or cut off ({error}); was it copied or downloaded whole?"
         ) from error
 
 

@@ -191,7 +191,7 @@ class CTCHead:
 
     def tag_probs(self, logits: Array, lengths: Array) -> Array:
         """Return the exact probability that each class occurs in the collapsed sequence."""
-        return ctc.tag_probs(logits, lengths, blank=self.blank)[:, 1:]
+        return ctc.tag_probs(logits, lengths)[:, 1:]
 
     def frame_probs(self, logits: Array) -> Array:
         """Return the softmax, blank first."""

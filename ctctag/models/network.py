@@ -238,15 +238,18 @@ def _layers(
     layers: dict[str, Layer] = {}
     channels = 1
     for number, out_channels in enumerate(sizes.channels, start=1):
-        block = f"block{number}"
-        layers[f"{block}.conv"] = Conv2d(channels, out_channels, rng=rng, dtype=dtype)
-        layers[f"{block}.norm"] = BatchNorm(out_channels, dtype=dtype)
-        layers[f"{block}.relu"] = ReLU()
-        layers[f"{block}.pool"] = MaxPool2d((1, 2))
+        layers[f"block{number}"] = Sequential(
+            {
+                "conv": Conv2d(channels, out_channels, rng=rng, dtype=dtype),
+                "norm": BatchNorm(out_channels, dtype=dtype),
+                "relu": ReLU(),
+                "pool": MaxPool2d((1, 2)),
+            }
+        )
         channels = out_channels
     features = channels * (n_mels >> len(sizes.channels))
     layers["flatten"] = Flatten()
-    layers["dropout"] = Dropout(sizes.dropout, seed=seed)
+    layers["dropout"] = Dropout(sizes.dropout, rng=rng)
     layers["gru"] = BiGRU(features, sizes.hidden, rng=rng, dtype=dtype)
     if system == "baseline":
         layers["last"] = LastStates()

@@ -107,7 +107,7 @@ class Clips:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             x, lengths = self.features.batch(chosen)
-            yield Batch(self.standardiser.apply(x), [list(self.targets[i]) for i in chosen], lengths)
+            yield Batch(self.standardiser(x), [list(self.targets[i]) for i in chosen], lengths)
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:

@@ -9,7 +9,6 @@
 """
 
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from ctctag.audio import LogMel, Standardiser
 from ctctag.data import Dataset, Features
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.models import TrainedModel, build, save_model
-from ctctag.models.files import versions
+from ctctag.models.files import read_arrays, versions
 from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
 from ctctag.training.trainer import Trainer
@@ -85,14 +84,13 @@ class RunFolder:
         """
         if not self.checkpoint_path.exists():
             return False
+        arrays = read_arrays(self.checkpoint_path)
         try:
-            with np.load(self.checkpoint_path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
             values = json.loads(str(arrays.pop("values")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, ValueError):
             raise ModelError(
-                f"{self.checkpoint_path}: unreadable ({error}); remove it to begin again"
-            ) from error
+                f"{self.checkpoint_path}: not a checkpoint; remove it to begin again"
+            ) from None
         trainer.load_state_dict(arrays, values)
         return True
 

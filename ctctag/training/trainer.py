@@ -59,12 +59,10 @@ class Trainer:
         self.best_epoch = 0
         self._best_score = (math.inf, math.inf)
         self._best = self._weights()
-        self._optimiser = optim.AdamW(
-            network.params, lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self._average = optim.MovingAverage(network.params, config.ema) if config.ema else None
-        self._steps_per_epoch = -(-len(training) // config.batch_size)
-        self._steps = 0
+        self._batches = -(-len(training) // config.batch_size)
+        self._rate = _schedule(config, config.epochs * self._batches)
+        self._optimiser = optim.AdamW(network.params, lr=self._rate, weight_decay=config.weight_decay)
+        self._average = optim.ExponentialMovingAverage(network.params, config.ema) if config.ema else None
 
     @property
     def epoch(self) -> int:
@@ -97,7 +95,7 @@ class Trainer:
             losses.append(loss * len(batch.targets))
             norms.append(norm)
             if progress is not None:
-                progress(number, self._steps_per_epoch)
+                progress(number, self._batches)
         seconds = time.perf_counter() - started
 
         predictions = self._validate()
@@ -106,7 +104,7 @@ class Trainer:
             "loss": math.fsum(losses) / len(self.training),
             "validation_loss": predictions.loss,
             "validation_auc": metrics.auc(predictions.true_tags, predictions.tag_probs).mean,
-            "learning_rate": self._learning_rate(self._steps - 1),
+            "learning_rate": self._rate(self._optimiser.steps - 1),
             "gradient_norm": math.fsum(norms) / len(norms),
             "clips_per_second": len(self.training) / seconds,
         }
@@ -134,7 +132,6 @@ class Trainer:
             "history": self.history,
             "best_epoch": self.best_epoch,
             "best_score": self._best_score,
-            "steps": self._steps,
         }
         return arrays, values
 
@@ -154,7 +151,6 @@ class Trainer:
         self.history = list(values["history"])
         self.best_epoch = values["best_epoch"]
         self._best_score = tuple(values["best_score"])
-        self._steps = values["steps"]
 
     # -- pieces --------------------------------------------------------------------------------------------
 
@@ -162,26 +158,21 @@ class Trainer:
         loss, grads = self.network.loss_and_grads(x, targets, lengths)
         if not math.isfinite(loss):
             raise CtctagError(
-                f"the training loss became {loss} in epoch {self.epoch + 1} (step {self._steps + 1}): the "
+                f"the training loss became {loss} in epoch {self.epoch + 1} (step {self._optimiser.steps + 1}): the "
                 f"learning rate of {self.config.learning_rate:g} may be too high, or a clip has fewer frames "
                 "than its labels need"
             )
-        norm = optim.clip_gradient_norm(grads, self.config.clip_norm or math.inf)
-        self._optimiser.lr = self._learning_rate(self._steps)
+        clip = self.config.clip_norm
+        norm = optim.clip_gradient_norm(grads, clip) if clip else optim.gradient_norm(grads)
         self._optimiser.step(grads)
-        self._steps += 1
         if self._average is not None:
             self._average.update()
-        return loss, float(norm)
-
-    def _learning_rate(self, step: int) -> float:
-        steps = self.config.epochs * self._steps_per_epoch
-        return optim.schedule(self.config.schedule, self.config.learning_rate, steps)(step)
+        return loss, norm
 
     def _validate(self) -> Predictions:
         if self._average is None:
             return predict(self.network, self.validation, batch_size=self.config.batch_size)
-        with self._average.applied():
+        with self._average.swapped():
             return predict(self.network, self.validation, batch_size=self.config.batch_size)
 
     def _keep_best(self, record: dict[str, Any]) -> None:
@@ -194,7 +185,7 @@ class Trainer:
         if self._average is None:
             self._best = self._weights()
         else:
-            with self._average.applied():
+            with self._average.swapped():
                 self._best = self._weights()
 
     def _weights(self, copy: bool = True) -> dict[str, Array]:
@@ -204,6 +195,14 @@ class Trainer:
 
     def _load_weights(self, arrays: dict[str, Array]) -> None:
         copy_arrays(self._weights(copy=False), arrays, "checkpoint")
+
+
+def _schedule(config: TrainingConfig, steps: int) -> Callable[[int], float]:
+    if config.schedule == "one-cycle":
+        return optim.one_cycle(config.learning_rate, max(steps, 2))
+    if config.schedule == "cosine":
+        return optim.cosine(config.learning_rate, steps)
+    return optim.constant(config.learning_rate)
 
 
 def _under(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:

@@ -1,0 +1,147 @@
+"""The four systems as a whole: gradients, padding, shapes, messages."""
+
+import re
+
+import numpy as np
+import pytest
+
+from ctctag.exceptions import ParameterError
+from ctctag.gradcheck import check_gradients
+from ctctag.models import SYSTEMS, build
+
+RNG = np.random.default_rng(5)
+TARGETS = [[2, 0], [1], []]
+LENGTHS = [9, 12, 7]
+
+
+def small_batch(n_mels=16, frames=12):
+    x = RNG.standard_normal((3, frames, n_mels))
+    for clip, length in zip(x, LENGTHS, strict=True):
+        clip[length:] = np.nan  # padding must not matter
+    return x
+
+
+def frozen(model):
+    """Return a function that puts running statistics and dropout counters back."""
+    saved = {name: array.copy() for name, array in model.state.items()}
+
+    def restore():
+        for name, array in saved.items():
+            model.state[name][...] = array
+
+    return restore
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_gradient_of_the_whole_system(system):
+    model = build(system, n_classes=3, preset="tiny", n_mels=16, seed=3, dtype=np.float64)
+    x = small_batch()
+    restore = frozen(model)
+    loss, grads = model.loss_and_grads(x, TARGETS, LENGTHS)
+    assert grads.keys() == model.params.keys()
+
+    def again():
+        restore()
+        return model.loss_and_grads(x, TARGETS, LENGTHS)[0]
+
+    assert again() == loss  # the check below needs a function, not a random variable
+    report = check_gradients(again, model.params, grads, directions=2, atol=2e-10, verbose=False)
+    assert report.max_relative_error < 1e-6
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_more_padding_changes_nothing(system):
+    model = build(system, n_classes=3, preset="tiny", n_mels=16, seed=1)
+    restore = frozen(model)
+    x = small_batch()
+    longer = np.concatenate([x, np.full((3, 5, 16), np.nan)], axis=1)
+    loss, grads = model.loss_and_grads(x, TARGETS, LENGTHS)
+    probs = model.tag_probs(x, LENGTHS)
+    heard = model.decode(x, LENGTHS)
+    restore()
+    loss_longer, grads_longer = model.loss_and_grads(longer, TARGETS, LENGTHS)
+    assert loss_longer == loss
+    for name, grad in grads.items():
+        np.testing.assert_array_equal(grads_longer[name], grad, err_msg=name)
+    np.testing.assert_array_equal(model.tag_probs(longer, LENGTHS), probs)
+    assert model.decode(longer, LENGTHS) == heard
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_shapes_and_probabilities(system):
+    model = build(system, n_classes=3, preset="tiny", n_mels=16)
+    scores, _ = model.forward(np.zeros((2, 10, 16)))
+    assert scores.shape == {"baseline": (2, 3), "crnn-ctc": (2, 10, 4)}.get(system, (2, 10, 3))
+    assert scores.dtype == np.float32
+    probs = model.tag_probs(RNG.standard_normal((2, 10, 16)))
+    assert probs.shape == (2, 3)
+    assert ((probs >= 0) & (probs <= 1)).all()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_training_lowers_the_loss_of_one_batch(system):
+    from ctctag.optim import Adam
+
+    model = build(system, n_classes=3, preset="tiny", n_mels=16, seed=2)
+    x = RNG.standard_normal((3, 20, 16)).astype(np.float32)
+    adam = Adam(model.params, lr=1e-2)
+    losses = []
+    for _ in range(40):
+        loss, grads = model.loss_and_grads(x, TARGETS)
+        adam.step(grads)
+        losses.append(loss)
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_ctc_decodes_what_it_was_overfitted_on():
+    from ctctag.optim import Adam
+
+    model = build("crnn-ctc", n_classes=3, preset="tiny", n_mels=16, seed=2)
+    x = RNG.standard_normal((3, 20, 16)).astype(np.float32)
+    adam = Adam(model.params, lr=1e-2)
+    for _ in range(120):
+        adam.step(model.loss_and_grads(x, TARGETS)[1])
+    events = model.decode(x)
+    assert [[event.label for event in clip] for clip in events] == TARGETS
+    for clip in events:
+        peaks = [event.peak for event in clip]
+        assert peaks == sorted(peaks)
+        assert all(event.probability > 0.5 for event in clip)
+
+
+def test_same_seed_same_network():
+    one, two, other = (build("crmp", n_classes=2, preset="tiny", seed=seed) for seed in (7, 7, 8))
+    for name, array in one.params.items():
+        np.testing.assert_array_equal(array, two.params[name])
+    assert any((array != other.params[name]).any() for name, array in one.params.items())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: build("ctc"), "system must be one of 'crnn-ctc', 'crmp', 'crap', 'baseline', got 'ctc'"),
+        (lambda: build("crmp", preset="big"), "preset must be one of 'paper', 'small', 'tiny', got 'big'"),
+        (lambda: build("crmp", n_classes=0), "n_classes must be at least 1, got 0"),
+        (lambda: build("crmp", n_mels=8), "n_mels must be at least 16, got 8"),
+        (
+            lambda: build("crmp", preset="tiny", n_mels=16).forward(np.zeros((2, 5, 15))),
+            "x must have shape (N, T, 16), got (2, 5, 15)",
+        ),
+        (
+            lambda: build("crmp", preset="tiny", n_mels=16).forward(np.zeros((2, 5, 16)), [5, 6]),
+            "lengths[1] is 6, but must lie in [1, 5]",
+        ),
+        (
+            lambda: build("crmp", 3, preset="tiny", n_mels=16).loss_and_grads(np.zeros((1, 5, 16)), [[0, 3]]),
+            "targets[0][1] is 3, but class indices must lie in [0, 3) (the blank is the model's own "
+            "business: is the vocabulary off by one?)",
+        ),
+        (
+            lambda: build("crmp", 3, preset="tiny", n_mels=16).loss_and_grads(np.zeros((1, 5, 16)), []),
+            "targets has 0 sequences, but x has 1 clips",
+        ),
+    ],
+)
+def test_messages(call, message):
+    with pytest.raises(ParameterError, match=re.escape(message) + "$"):
+        call()

@@ -1,0 +1,62 @@
+"""Batches: every clip once, the same order for the same seed, errors from the other thread."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from ctctag.audio import Standardiser
+from ctctag.training import ArrayFeatures, Clips, ahead
+
+
+@pytest.fixture
+def clips():
+    matrices = [np.full((3 + index % 2, 2), index, dtype=np.float32) for index in range(7)]
+    standardiser = Standardiser(np.array([1.0, 1.0]), np.array([2.0, 2.0]))
+    return Clips(ArrayFeatures(matrices), [[index] for index in range(7)], standardiser, [1, 2, 4, 5, 6])
+
+
+def test_in_order(clips):
+    batches = list(clips.in_order(2))
+    assert [batch.targets for batch in batches] == [[[1], [2]], [[4], [5]], [[6]]]
+    x, _, lengths = batches[0]
+    np.testing.assert_array_equal(lengths, [4, 3])
+    np.testing.assert_array_equal(x[0], np.zeros((4, 2)))  # (1 - 1) / 2
+    np.testing.assert_array_equal(x[1, :3], np.full((3, 2), 0.5))
+
+
+def test_shuffled_depends_on_seed_and_epoch_alone(clips):
+    def order(seed, epoch):
+        return [labels[0] for batch in clips.shuffled(2, seed, epoch) for labels in batch.targets]
+
+    assert sorted(order(0, 0)) == [1, 2, 4, 5, 6]
+    assert order(3, 1) == order(3, 1)
+    assert len({tuple(order(0, epoch)) for epoch in range(6)}) > 1
+
+
+def test_ahead_keeps_order_and_ends():
+    assert list(ahead(range(20), depth=3)) == list(range(20))
+    assert list(ahead([])) == []
+    assert list(ahead([None, None])) == [None, None]
+
+
+def test_ahead_raises_here_what_was_raised_there():
+    def items():
+        yield 1
+        raise OSError("the disk is gone")
+
+    stream = ahead(items())
+    assert next(stream) == 1
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(stream)
+
+
+def test_ahead_stops_its_thread_when_nobody_listens():
+    def endless():
+        while True:
+            yield 0
+
+    stream = ahead(endless())
+    next(stream)
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "ctctag-ahead"]

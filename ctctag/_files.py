@@ -45,6 +45,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     if out.is_dir() and any(out.iterdir()):
         raise DataError(f"{out}: folder is not empty; choose another name or remove it first")
     out = out.absolute()
+    missing = [parent for parent in out.parents if not parent.exists()]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -58,6 +59,9 @@ def staged_folder(out: Path) -> Iterator[Path]:
         os.rename(staged, out)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
+        with contextlib.suppress(OSError):  # someone else has written there meanwhile
+            for parent in missing:
+                parent.rmdir()
         raise
 
 

@@ -3,6 +3,7 @@
 from ctctag.data.augment import Augment, Variation, vary
 from ctctag.data.convert import TieError, sequential_to_weak, strong_to_sequential, strong_to_weak
 from ctctag.data.dataset import Dataset
+from ctctag.data.features import Features
 from ctctag.data.folders import open_source
 from ctctag.data.labels import (
     Event,
@@ -28,6 +29,7 @@ __all__ = [
     "Dataset",
     "Event",
     "EventSource",
+    "Features",
     "Mixer",
     "NoiseSource",
     "Part",

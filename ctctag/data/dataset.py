@@ -28,13 +28,13 @@ class Dataset:
 
     Attributes
     ----------
-    root : Path
+    path : Path
         The folder.
     filenames : list of str
         The clips, in the order of the label file.
     classes : tuple of str
         The labels; sequences and tags count in this order.
-    strong : list of list of Event, or None
+    strong : dict of str to list of Event, or None
         The events of each clip in order of onset, if there are strong labels.
     sequences : list of list of int, or None
         Class indices 0 … n_classes − 1 of each clip in order of onset; None if only weak labels are known.
@@ -59,7 +59,7 @@ class Dataset:
 
     def __init__(
         self,
-        root: Path,
+        path: Path,
         paths: Mapping[str, Path],
         classes: Sequence[str],
         tags: Mapping[str, Sequence[str]],
@@ -69,7 +69,7 @@ class Dataset:
         folds: Mapping[str, int] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self.root = root
+        self.path = path
         self.filenames = list(tags)
         self.classes = tuple(classes)
         self.settings = dict(settings or {})
@@ -83,7 +83,7 @@ class Dataset:
             if sequences is None
             else [[index[label] for label in sequences[name]] for name in self.filenames]
         )
-        self.strong = None if strong is None else [list(strong[name]) for name in self.filenames]
+        self.strong = None if strong is None else {name: list(strong[name]) for name in self.filenames}
         self.folds: npt.NDArray[np.int64] | None = (
             None if folds is None else np.array([folds[name] for name in self.filenames], dtype=np.int64)
         )
@@ -162,7 +162,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         folds = "no" if self.folds is None else len(set(self.folds.tolist()))
-        return f"<Dataset {self.root}: {len(self)} clips, {len(self.classes)} classes, {folds} folds>"
+        return f"<Dataset {self.path}: {len(self)} clips, {len(self.classes)} classes, {folds} folds>"
 
     @property
     def has_order(self) -> bool:
@@ -180,6 +180,25 @@ class Dataset:
         """Return the audio file of clip number `index`."""
         return self._paths[self.filenames[index]]
 
+    def duration(self, index: int) -> float:
+        """Return the length of clip number `index` in seconds, from its header.
+
+        Raises
+        ------
+        DataError
+            If the header does not say.
+        """
+        seconds = audio_info(self.path_of(index)).duration
+        if seconds is None:
+            raise DataError(f"{self.path_of(index)}: the header does not say how long the clip is")
+        return seconds
+
+    def label_sets_or_sequences(self) -> list[list[int]]:
+        """Return what a network is trained on: class indices in order of onset, or in theirs if none is known."""
+        if self.sequences is not None:
+            return [list(sequence) for sequence in self.sequences]
+        return [np.flatnonzero(row).tolist() for row in self.tags]
+
     def split(self, fold: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the indices of the training clips and of the test clips when `fold` is left out.
 
@@ -191,7 +210,7 @@ class Dataset:
             If there is no such fold.
         """
         if self.folds is None:
-            raise DataError(f"{self.root}: has no folds.tsv, so there is no fold to test on")
+            raise DataError(f"{self.path}: has no folds.tsv, so there is no fold to test on")
         known = sorted(set(self.folds.tolist()))
         if fold not in known:
             raise ParameterError(f"fold must be one of {', '.join(map(str, known))}, got {fold!r}")
@@ -217,12 +236,12 @@ class Dataset:
             return [self.classes[number] for number in self.sequences[index]]
 
         return Dataset(
-            self.root,
+            self.path,
             self._paths,
             self.classes,
             {name: self.tag_names(i) for name, i in zip(names, chosen, strict=True)},
             sequences=None if self.sequences is None else {self.filenames[i]: labels(i) for i in chosen},
-            strong=None if self.strong is None else {self.filenames[i]: self.strong[i] for i in chosen},
+            strong=self.strong,
             folds=None if self.folds is None else {self.filenames[i]: int(self.folds[i]) for i in chosen},
             settings=self.settings,
         )

@@ -1,0 +1,212 @@
+"""Log-mel features of a data set: computed once, kept on disk, memory-mapped, found again by content."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import ctctag
+from ctctag._checks import check_integer
+from ctctag._files import staged_folder
+from ctctag._threads import run_tasks
+from ctctag.audio import LogMel, read_audio, resample
+from ctctag.data._counter import Counter, Progress
+from ctctag.data.dataset import Dataset
+from ctctag.exceptions import DataError, ParameterError
+
+__all__ = ["Features"]
+
+_BLOCK = 64  # clips whose features are held in memory before they are written
+_FRAMES, _INDEX = "frames.f32", "index.json"
+
+
+class Features:
+    """Feature matrices of clips of any length, one behind the other in a memory-mapped file.
+
+    Made by `Features.build`. ``features[i]`` is clip number i, shape (T_i, F), read-only.
+
+    Attributes
+    ----------
+    frames : ndarray, shape (all frames, F), float32
+        The file.
+    lengths : ndarray, shape (N,), int
+        Frames of each clip.
+    log_mel : LogMel
+        The settings they were computed with.
+    path : Path
+        The cache folder.
+    """
+
+    def __init__(self, path: Path, log_mel: LogMel, offsets: Sequence[int]) -> None:
+        self.path = path
+        self.log_mel = log_mel
+        self._offsets = np.asarray(offsets, dtype=np.int64)
+        self.lengths = np.diff(self._offsets)
+        shape = (int(self._offsets[-1]), log_mel.n_mels)
+        self.frames: npt.NDArray[np.float32] = np.memmap(path / _FRAMES, "<f4", mode="r", shape=shape)
+
+    @classmethod
+    def build(
+        cls,
+        dataset: Dataset,
+        log_mel: LogMel | None = None,
+        *,
+        cache_dir: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> "Features":
+        """Return the features of a data set, from the cache if they are there.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The clips. Files of a higher sample rate are resampled to the features'.
+        log_mel : LogMel, optional
+            The features; by default ``LogMel()``, the paper's.
+        cache_dir : path-like, optional
+            Where features are kept, each in a folder of its own; by default ``features`` in the data set. It
+            may be removed at any time.
+        progress : callable, optional
+            Called with (clips done, clips), if anything has to be computed.
+
+        Returns
+        -------
+        Features
+            One matrix a clip, in the order of the data set.
+
+        Raises
+        ------
+        AudioError
+            If a file cannot be read.
+        DataError
+            If a file's sample rate is too low for the highest band, a clip is shorter than a frame, or the
+            cache cannot be written.
+
+        Notes
+        -----
+        The folder is named by a hash of the bytes of all audio files and of the settings: change either, and
+        the features are computed anew. It appears complete or not at all; if two processes compute the same
+        features at once, the first to end wins and the other takes its result.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from ctctag.data import mix_dataset
+        >>> dataset = mix_dataset("synthetic", tempfile.mkdtemp() + "/mixed", clips=2, folds=2)
+        >>> features = Features.build(dataset)
+        >>> features[0].shape
+        (240, 64)
+        >>> x, lengths = features.batch([1, 0])
+        >>> x.shape, lengths
+        ((2, 240, 64), array([240, 240]))
+        """
+        log_mel = LogMel() if log_mel is None else log_mel
+        folder = Path(cache_dir) if cache_dir is not None else dataset.path / "features"
+        path = folder / _key(dataset, log_mel)
+        found = _open(path, log_mel)
+        if found is not None:
+            return found
+        shutil.rmtree(path, ignore_errors=True)  # cut off or of another format
+        try:
+            with staged_folder(path) as staged:
+                _compute(dataset, log_mel, staged, Counter(len(dataset), progress))
+        except (OSError, DataError) as error:
+            found = _open(path, log_mel)  # another process was faster
+            if found is None:
+                if isinstance(error, DataError):
+                    raise
+                raise DataError(f"{path}: features cannot be written ({error.strerror})") from error
+            return found
+        found = _open(path, log_mel)
+        if found is None:
+            raise DataError(f"{path}: features were written, but cannot be read back")
+        return found
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
+        index = check_integer(index, "index", low=-len(self), high=len(self) - 1) % len(self)
+        return self.frames[self._offsets[index] : self._offsets[index + 1]]
+
+    def batch(self, indices: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return some clips, padded with zeros to the longest of them.
+
+        Parameters
+        ----------
+        indices : array_like, shape (B,), int
+            Which clips; at least one.
+
+        Returns
+        -------
+        x : ndarray, shape (B, T, F), float32
+            A copy.
+        lengths : ndarray, shape (B,), int64
+            Frames of each clip.
+        """
+        clips = [self[int(index)] for index in np.asarray(indices)]
+        if not clips:
+            raise ParameterError("indices is empty, but a batch needs at least one clip")
+        lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
+        x = np.zeros((len(clips), int(lengths.max()), self.frames.shape[1]), dtype=np.float32)
+        for row, clip in zip(x, clips, strict=True):
+            row[: len(clip)] = clip
+        return x, lengths
+
+
+def _key(dataset: Dataset, log_mel: LogMel) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    total.update(json.dumps([ctctag.__version__, log_mel.to_dict()], sort_keys=True).encode())
+    for digest in dataset.audio_hashes():
+        total.update(digest)
+    return total.hexdigest()
+
+
+def _open(path: Path, log_mel: LogMel) -> Features | None:
+    """Return the features in a cache folder, or None if they are not there whole."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        offsets = json.loads((path / _INDEX).read_text(encoding="utf-8"))["offsets"]
+        if (path / _FRAMES).stat().st_size == 4 * offsets[-1] * log_mel.n_mels:
+            return Features(path, log_mel, offsets)
+    return None
+
+
+def _compute(dataset: Dataset, log_mel: LogMel, folder: Path, counter: Counter) -> None:
+    offsets = [0]
+    with (folder / _FRAMES).open("wb") as stream:
+        for start in range(0, len(dataset), _BLOCK):
+            block: dict[int, npt.NDArray[Any]] = {}
+
+            def compute(index: int, block: dict[int, npt.NDArray[Any]] = block) -> None:
+                block[index] = _features(dataset.path_of(index), log_mel)
+                counter.step()
+
+            indices = range(start, min(start + _BLOCK, len(dataset)))
+            run_tasks(compute, indices)
+            for index in indices:
+                stream.write(np.ascontiguousarray(block[index], dtype="<f4").data)
+                offsets.append(offsets[-1] + len(block[index]))
+    index = {"ctctag": ctctag.__version__, "log_mel": log_mel.to_dict(), "offsets": offsets}
+    (folder / _INDEX).write_text(json.dumps(index) + "\n", encoding="utf-8")
+
+
+def _features(path: Path, log_mel: LogMel) -> npt.NDArray[np.float32]:
+    samples, sr = read_audio(path)
+    if sr < log_mel.sr and sr < 2 * log_mel.fmax:
+        raise DataError(
+            f"{path}: is sampled at {sr} Hz, but the features are of {log_mel.sr} Hz and reach {log_mel.fmax:g} Hz "
+            "(features of another sample rate?)"
+        )
+    if sr != log_mel.sr:
+        samples = resample(samples, sr, log_mel.sr)
+    if not log_mel.n_frames(samples.size):
+        raise DataError(
+            f"{path}: lasts {samples.size / log_mel.sr:.3f} s, less than one frame of "
+            f"{log_mel.n_fft / log_mel.sr:.3f} s"
+        )
+    return log_mel(samples)

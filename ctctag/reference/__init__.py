@@ -1,5 +1,6 @@
 """The textbook: every fast thing's readable twin, straight from the equations: what one teaches from."""
 
+from ctctag.reference.conv import conv2d, conv2d_backward
 from ctctag.reference.ctc_enumeration import (
     CtcSums,
     best_labelling,
@@ -21,12 +22,19 @@ from ctctag.reference.ctc_recursion import (
     log_add_plain,
     skips,
 )
+from ctctag.reference.gru import gru, gru_backward
 from ctctag.reference.mel import hamming, hz_to_mel, log_mel, mel_filterbank, mel_to_hz, stft
+from ctctag.reference.norm import batch_norm, batch_norm_backward
+from ctctag.reference.pooling import global_average, global_max, max_pool, max_pool_backward
 
 __all__ = [
     "CtcSums",
+    "batch_norm",
+    "batch_norm_backward",
     "best_labelling",
     "collapse",
+    "conv2d",
+    "conv2d_backward",
     "ctc_alpha",
     "ctc_beta",
     "ctc_by_enumeration",
@@ -39,10 +47,16 @@ __all__ = [
     "ctc_occupancy",
     "ctc_paths",
     "extend",
+    "global_average",
+    "global_max",
+    "gru",
+    "gru_backward",
     "hamming",
     "hz_to_mel",
     "log_add_plain",
     "log_mel",
+    "max_pool",
+    "max_pool_backward",
     "mel_filterbank",
     "mel_to_hz",
     "skips",

@@ -120,6 +120,12 @@ def read_audio(path: PathLike, sr: int | None = None) -> tuple[npt.NDArray[np.fl
     ParameterError
         If `sr` is not a positive integer.
 
+    Notes
+    -----
+    WAV, FLAC, Ogg, MP3, AIFF, AU, W64, RF64 and SVX files that are cut off are told from whole ones.
+    libsndfile takes VOC and NIST files as long as it finds them, and does not miss the last few bytes of a
+    CAF file.
+
     Examples
     --------
     >>> import tempfile

@@ -24,7 +24,7 @@ from ctctag.exceptions import ParameterError
 
 __all__ = ["LogMel"]
 
-_TASK = 4 * TILE  # frames a thread takes at a time
+_TASK = 16 * TILE  # frames a thread takes at a time: 20 s or so; shorter clips are not worth a hand-over
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ class LogMel:
             for begin in range(task, min(task + _TASK, len(frames)), TILE):
                 spectrum = tile_spectrum(frames[begin : begin + TILE], weights)
                 rows = out[begin : begin + TILE]
-                _mel_product(spectrum.view(np.float32), *bank, self.power, magnitude, total, rows)
+                with np.errstate(over="ignore", invalid="ignore"):  # of the kernel in plain Python; see below
+                    _mel_product(spectrum.view(np.float32), *bank, self.power, magnitude, total, rows)
                 rows += np.float32(self.floor)
                 np.log(rows, out=rows)
 

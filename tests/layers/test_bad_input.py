@@ -1,0 +1,98 @@
+"""What layers refuse, by message."""
+
+import re
+
+import numpy as np
+import pytest
+
+from ctctag.exceptions import ParameterError
+from ctctag.layers import (
+    BatchNorm,
+    BiGRU,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalMax,
+    LastStates,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    from_torch_state,
+)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Conv2d(0, 1), "in_channels must be at least 1, got 0"),
+        (lambda: Conv2d(1, 1.5), "out_channels must be an integer, got 1.5"),
+        (
+            lambda: Conv2d(1, 1, 2),
+            "kernel_size must be odd, so that the output has the frames of the input, got 2",
+        ),
+        (lambda: Conv2d(1, 1, (3, 3, 3)), "kernel_size must be one number or (frames, bands), got (3, 3, 3)"),
+        (lambda: Conv2d(1, 1, dtype=np.float16), "dtype must be float32 or float64, got float16"),
+        (lambda: Conv2d(1, 1, rng=3), "rng must be a numpy.random.Generator, got 3"),
+        (lambda: Conv2d(2, 1).forward(np.zeros((1, 4, 4))), "x must have shape (N, T, F, 2), got (1, 4, 4)"),
+        (
+            lambda: Conv2d(2, 1).forward(np.zeros((1, 4, 4, 3))),
+            "x must have shape (N, T, F, 2), got (1, 4, 4, 3)",
+        ),
+        (
+            lambda: Conv2d(1, 1).forward(np.zeros((1, 4, 4, 1), complex)),
+            "x must hold real numbers, got dtype complex128",
+        ),
+        (
+            lambda: BatchNorm(2).forward(np.zeros((1, 2)), training=True),
+            "batch norm in training needs at least two values a channel, got 1 (one vector?)",
+        ),
+        (lambda: BatchNorm(2, eps=0), "eps must be above 0, got 0"),
+        (lambda: BatchNorm(2, momentum=2), "momentum must be at least 0 and at most 1, got 2"),
+        (lambda: MaxPool2d(2), "size must be (frames, bands), got 2"),
+        (lambda: MaxPool2d((16, 16)), "size must span at most 255 places, got (16, 16)"),
+        (
+            lambda: MaxPool2d((1, 2)).forward(np.zeros((1, 4, 1, 2))),
+            "x must have at least 1 frames and 2 bands to pool, got (1, 4, 1, 2)",
+        ),
+        (lambda: Dropout(1.0), "p must be at least 0 and below 1, got 1"),
+        (lambda: Dense(3, 2).forward(np.zeros((1, 4))), "x must have shape (N, 3), got (1, 4)"),
+        (
+            lambda: Dense(3, 2).forward(np.zeros((1, 3)), lengths=[1]),
+            "lengths need an input with frames, (N, T, ...), got shape (1, 3)",
+        ),
+        (lambda: Flatten().forward(np.zeros((1, 3))), "x must have shape (N, T, F, C), got (1, 3)"),
+        (lambda: BiGRU(3, 2).forward(np.zeros((1, 3))), "x must have shape (N, T, 3), got (1, 3)"),
+        (lambda: GlobalMax().forward(np.zeros((1, 3))), "x must have shape (N, T, C), got (1, 3)"),
+        (
+            lambda: LastStates().forward(np.zeros((1, 2, 3))),
+            "x must hold the states of two directions, got an odd size, (1, 2, 3)",
+        ),
+        (lambda: Sequential({}), "layers must hold at least one layer"),
+        (lambda: Sequential({"a.b": ReLU()}), "layers: a name must be a word without a dot, got 'a.b'"),
+        (lambda: Sequential({"a": 3}), "layers['a'] must be a Layer, got 3"),
+        (
+            lambda: from_torch_state(Dense(2, 1), {"weight": np.zeros((1, 2))}),
+            "state must have the names of the layer, but only one has ['bias']",
+        ),
+        (
+            lambda: from_torch_state(Dense(2, 1), {"weight": np.zeros((2, 1)), "bias": np.zeros(1)}),
+            "state['weight'] must have shape (1, 2), got (2, 1)",
+        ),
+    ],
+)
+def test_message(call, message):
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        call()
+
+
+def test_the_first_layer_may_skip_its_input_gradient():
+    x = np.random.default_rng(0).standard_normal((2, 6, 4, 1))
+    with_dx, without = Conv2d(1, 2), Conv2d(1, 2, needs_input_grad=False)
+    y, cache = with_dx.forward(x)
+    wanted = with_dx.backward(y, cache)[1]
+    dx, grads = without.backward(y, without.forward(x)[1])
+    assert dx is None
+    for key, grad in wanted.items():
+        np.testing.assert_array_equal(grads[key], grad)
+    assert Sequential({"conv": without}).backward(y, Sequential({"conv": without}).forward(x)[1])[0] is None

@@ -2,6 +2,7 @@
 
 from ctctag.layers._base import Layer
 from ctctag.layers.activations import ReLU, Sigmoid, Softmax
+from ctctag.layers.block import ConvBlock
 from ctctag.layers.conv import Conv2d
 from ctctag.layers.convert import from_torch_state, to_torch_state
 from ctctag.layers.dense import Dense, Flatten
@@ -16,6 +17,7 @@ __all__ = [
     "BatchNorm",
     "BiGRU",
     "Conv2d",
+    "ConvBlock",
     "Dense",
     "Dropout",
     "Flatten",

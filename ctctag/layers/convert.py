@@ -13,6 +13,7 @@ import numpy as np
 
 from ctctag.exceptions import ParameterError
 from ctctag.layers._base import Array, Layer
+from ctctag.layers.block import ConvBlock
 from ctctag.layers.conv import Conv2d
 from ctctag.layers.dense import Dense
 from ctctag.layers.gru import GRU, BiGRU
@@ -93,6 +94,8 @@ def _same(array: Array) -> Array:
 
 def _entries(layer: Layer) -> list[tuple[str, Array, _Turn, _Turn]]:
     """Return (PyTorch's name, our array, how to turn it, how to turn it back) of all arrays of a layer."""
+    if isinstance(layer, ConvBlock):
+        layer = layer.parts()
     if isinstance(layer, Sequential):
         return [
             (f"{name}.{key}", *rest) for name, inner in layer.layers.items() for key, *rest in _entries(inner)

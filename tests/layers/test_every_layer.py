@@ -13,6 +13,7 @@ from ctctag.layers import (
     BatchNorm,
     BiGRU,
     Conv2d,
+    ConvBlock,
     Dense,
     Dropout,
     Flatten,
@@ -34,6 +35,7 @@ LENGTHS = np.array([6, 2, 4])
 CASES = {
     "conv": (lambda: Conv2d(2, 3, dtype=F64), MAPS),
     "conv 5 x 1 without bias": (lambda: Conv2d(2, 3, (5, 1), bias=False, dtype=F64), MAPS),
+    "conv block": (lambda: ConvBlock(2, 3, dtype=F64), MAPS),
     "batch norm": (lambda: BatchNorm(2, dtype=F64), MAPS),
     "relu": (ReLU, MAPS),
     "sigmoid": (Sigmoid, FRAMES),

@@ -33,35 +33,35 @@ F64 = np.float64
 MAPS, FRAMES = (3, 6, 5, 2), (3, 6, 4)  # shapes (N, T, F, C) and (N, T, C)
 LENGTHS = np.array([6, 2, 4])
 CASES = {
-    "conv": (lambda: Conv2d(2, 3, dtype=F64), MAPS),
-    "conv 5 x 1 without bias": (lambda: Conv2d(2, 3, (5, 1), bias=False, dtype=F64), MAPS),
-    "conv block": (lambda: ConvBlock(2, 3, dtype=F64), MAPS),
-    "batch norm": (lambda: BatchNorm(2, dtype=F64), MAPS),
-    "relu": (ReLU, MAPS),
-    "sigmoid": (Sigmoid, FRAMES),
-    "softmax": (Softmax, FRAMES),
-    "max pool": (lambda: MaxPool2d((1, 2)), MAPS),
-    "max pool over frames": (lambda: MaxPool2d((2, 3)), MAPS),
-    "global max": (GlobalMax, FRAMES),
-    "global average": (GlobalAverage, FRAMES),
-    "last states": (LastStates, FRAMES),
-    "flatten": (Flatten, MAPS),
-    "dropout": (lambda: Dropout(0.4), FRAMES),
-    "dense": (lambda: Dense(4, 3, dtype=F64), FRAMES),
-    "gru": (lambda: GRU(4, 3, dtype=F64), FRAMES),
-    "reverse gru": (lambda: GRU(4, 3, reverse=True, dtype=F64), FRAMES),
-    "bigru": (lambda: BiGRU(4, 3, dtype=F64), FRAMES),
+    "conv": (lambda dtype=F64: Conv2d(2, 3, dtype=dtype), MAPS),
+    "conv 5 x 1 without bias": (lambda dtype=F64: Conv2d(2, 3, (5, 1), bias=False, dtype=dtype), MAPS),
+    "conv block": (lambda dtype=F64: ConvBlock(2, 3, dtype=dtype), MAPS),
+    "batch norm": (lambda dtype=F64: BatchNorm(2, dtype=dtype), MAPS),
+    "relu": (lambda dtype=F64: ReLU(), MAPS),
+    "sigmoid": (lambda dtype=F64: Sigmoid(), FRAMES),
+    "softmax": (lambda dtype=F64: Softmax(), FRAMES),
+    "max pool": (lambda dtype=F64: MaxPool2d((1, 2)), MAPS),
+    "max pool over frames": (lambda dtype=F64: MaxPool2d((2, 3)), MAPS),
+    "global max": (lambda dtype=F64: GlobalMax(), FRAMES),
+    "global average": (lambda dtype=F64: GlobalAverage(), FRAMES),
+    "last states": (lambda dtype=F64: LastStates(), FRAMES),
+    "flatten": (lambda dtype=F64: Flatten(), MAPS),
+    "dropout": (lambda dtype=F64: Dropout(0.4), FRAMES),
+    "dense": (lambda dtype=F64: Dense(4, 3, dtype=dtype), FRAMES),
+    "gru": (lambda dtype=F64: GRU(4, 3, dtype=dtype), FRAMES),
+    "reverse gru": (lambda dtype=F64: GRU(4, 3, reverse=True, dtype=dtype), FRAMES),
+    "bigru": (lambda dtype=F64: BiGRU(4, 3, dtype=dtype), FRAMES),
     "sequential": (
-        lambda: Sequential(
+        lambda dtype=F64: Sequential(
             {
-                "conv": Conv2d(2, 3, dtype=F64),
-                "norm": BatchNorm(3, dtype=F64),
+                "conv": Conv2d(2, 3, dtype=dtype),
+                "norm": BatchNorm(3, dtype=dtype),
                 "relu": ReLU(),
                 "pool": MaxPool2d((2, 2)),
                 "flatten": Flatten(),
                 "dropout": Dropout(0.3),
-                "gru": BiGRU(6, 2, dtype=F64),
-                "dense": Dense(4, 2, dtype=F64),
+                "gru": BiGRU(6, 2, dtype=dtype),
+                "dense": Dense(4, 2, dtype=dtype),
                 "max": GlobalMax(),
             }
         ),
@@ -136,11 +136,7 @@ def test_a_clip_alone_equals_a_padded_clip_of_a_batch(make, shape):
 @every_layer
 def test_float32_stays_float32_and_is_near_float64(make, shape):
     wanted = run(make, sample(shape), lengths=LENGTHS, training=True)
-    layer = make()
-    layer.params.update({key: array.astype(np.float32) for key, array in layer.params.items()})
-    if isinstance(layer, Sequential):
-        for name, inner in layer.layers.items():
-            inner.params.update({key: layer.params[f"{name}.{key}"] for key in inner.params})
+    layer = make(np.float32)
     y, cache = layer.forward(sample(shape).astype(np.float32), lengths=LENGTHS, training=True)
     dx, grads = layer.backward(sample(y.shape, 1), cache)
     assert y.dtype == dx.dtype == np.float32

@@ -111,7 +111,7 @@ def describe(record: dict[str, Any]) -> str:
     parts = [
         f"loss {record['loss']:.4f}",
         f"validation loss {record['validation_loss']:.4f}",
-        f"auc {record['validation_auc']:.3f}",
+        "auc n/a" if record["validation_auc"] is None else f"auc {record['validation_auc']:.3f}",
     ]
     if "sequence_error_rate" in record:
         parts.append(f"sequence error rate {record['sequence_error_rate']:.3f}")

@@ -7,19 +7,7 @@ import numpy.typing as npt
 
 from ctctag._checks import check_choice, check_float_array, check_integer, check_lengths
 from ctctag.exceptions import ParameterError
-from ctctag.layers import (
-    BatchNorm,
-    BiGRU,
-    Conv2d,
-    Dense,
-    Dropout,
-    Flatten,
-    LastStates,
-    Layer,
-    MaxPool2d,
-    ReLU,
-    Sequential,
-)
+from ctctag.layers import BiGRU, ConvBlock, Dense, Dropout, Flatten, LastStates, Layer, Sequential
 from ctctag.models.heads import AveragePoolHead, BaselineHead, CTCHead, Event, Head, Labels, MaxPoolHead
 from ctctag.models.presets import Preset, get_preset
 
@@ -238,13 +226,9 @@ def _layers(
     layers: dict[str, Layer] = {}
     channels = 1
     for number, out_channels in enumerate(sizes.channels, start=1):
-        layers[f"block{number}"] = Sequential(
-            {
-                "conv": Conv2d(channels, out_channels, rng=rng, dtype=dtype),
-                "norm": BatchNorm(out_channels, dtype=dtype),
-                "relu": ReLU(),
-                "pool": MaxPool2d((1, 2)),
-            }
+        first = number == 1  # nothing before it wants a gradient
+        layers[f"block{number}"] = ConvBlock(
+            channels, out_channels, needs_input_grad=not first, rng=rng, dtype=dtype
         )
         channels = out_channels
     features = channels * (n_mels >> len(sizes.channels))

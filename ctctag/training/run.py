@@ -26,7 +26,7 @@ from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
 from ctctag.training.trainer import Trainer
 
-__all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "train_on_dataset"]
+__all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "label_sequences", "train_on_dataset"]
 
 
 class RunFolder:
@@ -88,9 +88,7 @@ class RunFolder:
         try:
             values = json.loads(str(arrays.pop("values")))
         except (KeyError, ValueError):
-            raise ModelError(
-                f"{self.checkpoint_path}: not a checkpoint; remove it to begin again"
-            ) from None
+            raise ModelError(f"{self.checkpoint_path}: not a checkpoint; remove it to begin again") from None
         trainer.load_state_dict(arrays, values)
         return True
 
@@ -128,6 +126,13 @@ def hold_out(indices: Any, fraction: float, seed: int) -> tuple[np.ndarray, np.n
     shuffled = np.random.default_rng([seed, 0xC11]).permutation(indices)
     held = min(max(1, round(fraction * len(indices))), len(indices) - 1)
     return np.sort(shuffled[held:]), np.sort(shuffled[:held])
+
+
+def label_sequences(dataset: Dataset) -> list[list[int]]:
+    """Return the class indices of each clip: in order of onset, or where that is unknown by number."""
+    if dataset.sequences is not None:
+        return dataset.sequences
+    return [np.flatnonzero(row).tolist() for row in dataset.tags]
 
 
 def fit_standardiser(features: FeatureSource, indices: Any) -> Standardiser:
@@ -183,7 +188,7 @@ def train_on_dataset(
     """
     if config.system == "crnn-ctc" and not dataset.has_order:
         raise DataError(
-            f"{dataset.path}: crnn-ctc learns from the order of events, but there are only weak labels "
+            f"{dataset.root}: crnn-ctc learns from the order of events, but there are only weak labels "
             "(sequential.tsv or strong.tsv would do; crmp, crap and baseline need no order)"
         )
     log_mel = log_mel or LogMel()
@@ -198,7 +203,7 @@ def train_on_dataset(
     network = build(
         config.system, len(dataset.classes), config.preset, n_mels=log_mel.n_mels, seed=config.seed
     )
-    targets = dataset.label_sets_or_sequences()
+    targets = label_sequences(dataset)
     trainer = Trainer(
         network,
         config,
@@ -225,7 +230,7 @@ def _settings(dataset: Dataset, config: TrainingConfig, fold: int | None, log_me
         "training": config.to_dict(),
         "fold": fold,
         "data": {
-            "path": str(dataset.path.resolve()),
+            "path": str(dataset.root.resolve()),
             "clips": len(dataset),
             "classes": list(dataset.classes),
             "fingerprint": dataset.fingerprint(),

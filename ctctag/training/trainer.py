@@ -103,14 +103,14 @@ class Trainer:
             "epoch": self.epoch + 1,
             "loss": math.fsum(losses) / len(self.training),
             "validation_loss": predictions.loss,
-            "validation_auc": metrics.auc(predictions.true_tags, predictions.tag_probs).mean,
+            "validation_auc": _number(metrics.auc(predictions.true_tags, predictions.tag_probs).mean),
             "learning_rate": self._rate(self._optimiser.steps - 1),
             "gradient_norm": math.fsum(norms) / len(norms),
             "clips_per_second": len(self.training) / seconds,
         }
         if predictions.ordered:
             errors = metrics.sequence_error_rate(predictions.targets, predictions.sequences)
-            record |= {"sequence_error_rate": errors.rate, "blank_mass": predictions.blank_mass}
+            record |= {"sequence_error_rate": float(errors.rate), "blank_mass": predictions.blank_mass}
         self.history.append(record)
         self._keep_best(record)
         return record
@@ -195,6 +195,11 @@ class Trainer:
 
     def _load_weights(self, arrays: dict[str, Array]) -> None:
         copy_arrays(self._weights(copy=False), arrays, "checkpoint")
+
+
+def _number(value: float) -> float | None:
+    """Return `value` for JSON, which has no NaN: too few held-out clips leave the AUC undefined."""
+    return None if math.isnan(value) else float(value)
 
 
 def _schedule(config: TrainingConfig, steps: int) -> Callable[[int], float]:

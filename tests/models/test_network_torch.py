@@ -18,7 +18,7 @@ class Crnn(torch.nn.Module):
         super().__init__()
         sizes = (1, *channels)
         self.convs = torch.nn.ModuleList(
-            torch.nn.Conv2d(a, b, 3, padding=1) for a, b in zip(sizes, channels, strict=False)
+            torch.nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in zip(sizes, channels, strict=False)
         )
         self.norms = torch.nn.ModuleList(torch.nn.BatchNorm2d(c) for c in channels)
         features = channels[-1] * (n_mels >> len(channels))
@@ -50,7 +50,6 @@ def pairs(net, arrays):
     """Yield each PyTorch parameter with our array of the same meaning, in PyTorch's layout."""
     for i, (conv, norm) in enumerate(zip(net.convs, net.norms, strict=True), start=1):
         yield conv.weight, arrays[f"block{i}.conv.weight"].transpose(3, 2, 0, 1)
-        yield conv.bias, arrays[f"block{i}.conv.bias"]
         yield norm.weight, arrays[f"block{i}.norm.weight"]
         yield norm.bias, arrays[f"block{i}.norm.bias"]
     for ours, suffix in (("forward", ""), ("reverse", "_reverse")):

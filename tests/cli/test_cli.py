@@ -1,0 +1,226 @@
+"""The command, as it is typed: what it prints, what it exits with, what it leaves behind."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ctctag.audio import write_audio
+from ctctag.cli import main
+
+COMMANDS = ("demo", "mix", "train", "evaluate", "tag", "doctor")
+
+
+@pytest.fixture
+def clip(small_data):
+    return sorted((small_data / "audio").iterdir())[0]
+
+
+def test_installed_command_prints_its_version():
+    result = subprocess.run([sys.executable, "-m", "ctctag", "--version"], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert result.stdout.startswith("ctctag ")
+
+
+def test_top_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom ctctag.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'numba', 'scipy', 'soundfile', 'numpy'} & set(sys.modules), 'heavy import'"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for command in COMMANDS:
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main([command, "--help"])
+    assert exit_info.value.code == 0
+    out = capsys.readouterr().out
+    assert "example:\n  ctctag " + command in out
+    assert "--config" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["mix", "synthetic"], ["train", "data", "--out", "x", "--fold", "a"]]
+)
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments)
+    assert exit_info.value.code == 2
+    assert "usage: ctctag" in capsys.readouterr().err
+
+
+def test_mix_train_evaluate_tag(tmp_path, capsys):
+    data, run = tmp_path / "data", tmp_path / "run"
+    mix = [
+        "mix",
+        "synthetic",
+        str(data),
+        "--clips",
+        "12",
+        "--folds",
+        "2",
+        "--seconds",
+        "4",
+        "--events-per-clip",
+        "2",
+    ]
+    assert main([*mix, "--quiet"]) == 0
+    assert "12 clips (0.0 h) of 16 classes in" in capsys.readouterr().out
+    assert {path.name for path in data.iterdir()} >= {"sequential.tsv", "strong.tsv", "weak.tsv", "folds.tsv"}
+
+    train = ["train", str(data), "--out", str(run), "--preset", "tiny", "--epochs", "2", "--batch-size", "4"]
+    assert main(train) == 0
+    captured = capsys.readouterr()
+    assert "epoch    2  loss" in captured.err
+    assert f"model in {run / 'model.npz'}" in captured.out
+
+    assert main(["evaluate", str(run), "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "sequence error rate" in out
+    assert out.splitlines()[0].split() == ["class", "precision", "recall", "F", "auc", "auc_binary", "clips"]
+    assert (run / "evaluation.json").exists()
+
+    audio = str(next((data / "audio").iterdir()))
+    assert main(["tag", "--model", str(run), audio]) == 0
+    assert f"{audio}  (4.0 s)" in capsys.readouterr().out
+
+
+def test_results_as_json(small_run, clip, capsys):
+    assert main(["evaluate", str(small_run), "--json", "--quiet"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["system"] == "crnn-ctc"
+    assert result["fold"] == 1
+    assert {"precision", "recall", "f", "auc", "auc_binary", "sequence_error_rate"} <= result["scores"].keys()
+    assert len(result["clips"]) == result["scores"]["clips"] == 8
+
+    assert main(["tag", "--model", str(small_run), "--json", str(clip)]) == 0
+    (tagged,) = json.loads(capsys.readouterr().out)
+    assert tagged["file"] == str(clip)
+    assert set(tagged["probabilities"]) == {"alert", "cough", "knock", "phone"}
+
+
+def test_evaluate_takes_another_fold_and_all_clips(small_run, small_data, capsys):
+    for fold, clips in (("2", 8), ("0", 16)):
+        assert main(["evaluate", str(small_run), str(small_data), "--fold", fold, "--json", "--quiet"]) == 0
+        assert json.loads(capsys.readouterr().out)["scores"]["clips"] == clips
+
+
+def test_tag_works_right_after_installation(clip, capsys):
+    assert main(["tag", str(clip)]) == 0
+    assert str(clip) in capsys.readouterr().out
+
+
+def test_tag_goes_on_after_a_bad_file(small_run, clip, tmp_path, capsys):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio")
+    assert main(["tag", "--model", str(small_run), str(bad), str(clip)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"ctctag: {bad}: ")
+    assert str(clip) in captured.out
+
+
+def test_tag_draws(small_run, clip, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["tag", "--model", str(small_run), str(clip), "--plot", str(tmp_path / "p.png")]) == 0
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["tag", str(clip), str(clip), "--plot", "p.png"]) == 2
+    assert "--plot draws one clip, but 2 were given" in capsys.readouterr().err
+
+
+def test_tag_of_a_clip_at_another_rate(small_run, tmp_path, capsys):
+    path = tmp_path / "cd.wav"
+    write_audio(path, 0.1 * np.sin(np.arange(44100) / 20), 44100)
+    assert main(["tag", "--model", str(small_run), str(path)]) == 0
+    assert "(1.0 s)" in capsys.readouterr().out
+
+
+def test_failures_exit_with_1_and_name_the_place(tmp_path, small_run, capsys):
+    cases = [
+        (
+            ["train", str(tmp_path / "no"), "--out", str(tmp_path / "run")],
+            f"{tmp_path / 'no'}: no such folder",
+        ),
+        (["evaluate", str(tmp_path)], f"{tmp_path / 'model.npz'}: no such file"),
+        (["tag", "--model", str(tmp_path / "m.npz"), "x.wav"], f"{tmp_path / 'm.npz'}: no such file"),
+        (["mix", str(tmp_path / "no"), str(tmp_path / "out")], f"{tmp_path / 'no'}: "),
+    ]
+    for arguments, message in cases:
+        assert main(arguments) == 1
+        assert capsys.readouterr().err.startswith(f"ctctag: {message}")
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+def test_a_second_training_into_the_same_folder_is_refused(small_run, small_data, capsys):
+    assert main(["train", str(small_data), "--out", str(small_run)]) == 1
+    assert "holds a training run already; pass --resume" in capsys.readouterr().err
+
+
+def test_flags_out_of_range_exit_with_2(tmp_path, small_data, capsys):
+    assert main(["train", str(small_data), "--out", str(tmp_path / "r"), "--epochs", "0"]) == 2
+    assert capsys.readouterr().err == "ctctag: epochs must be at least 1, got 0\n"
+
+
+def test_config_file_under_flags(tmp_path, capsys):
+    config = tmp_path / "mix.toml"
+    config.write_text('clips = 6\nfolds = 3\nevents-per-clip = "1-2"\nseconds = 3\nquiet = true\n')
+    arguments = ["mix", "synthetic", str(tmp_path / "data"), "--config", str(config), "--clips", "9"]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    rows = (tmp_path / "data" / "folds.tsv").read_text().splitlines()[1:]
+    assert len(rows) == 9  # the flag
+    assert {row.split("\t")[1] for row in rows} == {"1", "2", "3"}  # the file
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clip = 6", "'clip' is no flag of this command; there are noise, clips, protocol, folds"),
+        ('clips = "many"', "clips = 'many' is not usable: "),
+        ('protocol = "fair"', "protocol must be one of paper, honest, got 'fair'"),
+        ("quiet = 1", "quiet must be true or false, got 1"),
+        ("clips", "not a TOML file ("),
+    ],
+)
+def test_config_file_is_checked(tmp_path, text, message, capsys):
+    config = tmp_path / "c.toml"
+    config.write_text(text)
+    assert main(["mix", "synthetic", str(tmp_path / "data"), "--config", str(config)]) == 2
+    assert capsys.readouterr().err.startswith(f"ctctag: {config}: {message}")
+
+
+def test_config_file_missing(tmp_path, capsys):
+    assert main(["doctor", "--config", str(tmp_path / "no.toml")]) == 2
+    assert "no.toml: cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_doctor(small_data, tmp_path, capsys):
+    assert main(["doctor", str(small_data)]) == 0
+    out = capsys.readouterr().out
+    for what in (
+        "versions",
+        "sound files",
+        "kernel cache",
+        "threads",
+        "ctc",
+        "gradient",
+        "shipped weights",
+        "order",
+    ):
+        assert f"  {what}: " in out
+    assert main(["doctor", str(tmp_path / "no"), "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)
+    assert findings[-1]["state"] == "bad"
+
+
+def test_doctor_finds_labels_that_do_not_fit(tmp_path, capsys):
+    write_audio(tmp_path / "short.wav", 0.1 * np.sin(np.arange(2000) / 9), 16000)
+    (tmp_path / "sequential.tsv").write_text("filename\tevent_sequence\nshort.wav\tknock,knock,knock\n")
+    assert main(["doctor", str(tmp_path)]) == 1
+    assert "short.wav has 2 frames, but its 3 labels need 5" in capsys.readouterr().out

@@ -1,0 +1,177 @@
+"""Runs on disk: what is written, resuming, and every way in which a folder can be wrong."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from ctctag.data import Dataset
+from ctctag.exceptions import DataError, ModelError, ParameterError
+from ctctag.models import load_model
+from ctctag.training import RunFolder, TrainingConfig, hold_out, train_on_dataset
+
+CONFIG = TrainingConfig(preset="tiny", epochs=2, batch_size=4, seed=3)
+
+
+def arrays_of(path):
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_a_run_says_what_was_done(small_run, small_data):
+    settings = json.loads((small_run / "run.json").read_text())
+    assert settings["training"] == CONFIG.to_dict()
+    assert settings["fold"] == 1
+    assert settings["data"]["fingerprint"] == Dataset.open(small_data).fingerprint()
+    assert settings["features"]["n_mels"] == 64
+    assert {"ctctag", "numpy", "numba", "scipy", "python"} <= settings["versions"].keys()
+    log = [json.loads(line) for line in (small_run / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in log] == [1, 2]
+    assert {
+        "loss", "validation_loss", "validation_auc", "sequence_error_rate", "blank_mass", "clips_per_second"
+    } <= log[0].keys()  # fmt: skip
+    model = load_model(small_run / "model.npz")
+    assert model.classes == ("alert", "cough", "knock", "phone")
+    assert model.info["best_epoch"] in (1, 2)
+    assert sorted(path.name for path in small_run.iterdir() if path.name != "evaluation.json") == [
+        "checkpoint.npz", "log.jsonl", "model.npz", "run.json"
+    ]  # fmt: skip
+
+
+def test_resumed_run_is_the_unbroken_run(small_run, small_data, tmp_path):
+    dataset = Dataset.open(small_data)
+    one = TrainingConfig(**{**CONFIG.to_dict(), "epochs": 1})
+    train_on_dataset(dataset, tmp_path / "run", one, fold=1)
+    train_on_dataset(dataset, tmp_path / "run", CONFIG, fold=1, resume=True)
+    for name in ("checkpoint.npz", "model.npz"):
+        whole, resumed = arrays_of(small_run / name), arrays_of(tmp_path / "run" / name)
+        assert whole.keys() == resumed.keys()
+        for key in whole.keys() - {"metadata", "values"}:
+            np.testing.assert_array_equal(resumed[key], whole[key], err_msg=f"{name}: {key}")
+
+
+def test_killed_in_the_middle_of_an_epoch_loses_that_epoch_only(small_run, small_data, tmp_path):
+    dataset = Dataset.open(small_data)
+    batches = 0
+
+    def kill(done, total):
+        nonlocal batches
+        batches += 1
+        if batches == total + 1:  # in the second epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_on_dataset(dataset, tmp_path / "run", CONFIG, fold=1, on_batch=kill)
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
+    train_on_dataset(dataset, tmp_path / "run", CONFIG, fold=1, resume=True)
+    whole, resumed = arrays_of(small_run / "model.npz"), arrays_of(tmp_path / "run" / "model.npz")
+    for key in whole.keys() - {"metadata"}:
+        np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
+
+
+def test_a_finished_run_is_not_trained_again(small_run, small_data, tmp_path):
+    shutil.copytree(small_run, tmp_path / "run")
+    epochs = []
+    run = train_on_dataset(
+        Dataset.open(small_data), tmp_path / "run", CONFIG, fold=1, resume=True, on_epoch=epochs.append
+    )
+    assert not epochs
+    assert len(run.history) == 2
+
+
+def test_a_folder_in_use_is_refused(small_run, small_data):
+    message = (
+        f"{small_run}: holds a training run already; pass --resume (resume=True) to go on with it, or choose "
+        "another folder"
+    )
+    with pytest.raises(DataError, match=re.escape(message) + "$"):
+        train_on_dataset(Dataset.open(small_data), small_run, CONFIG, fold=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fold", "message"),
+    [
+        ({"learning_rate": 0.01}, 1, "training.learning_rate was 0.001 and is now 0.01"),
+        ({"system": "crap"}, 1, "training.system was 'crnn-ctc' and is now 'crap'"),
+        ({}, 2, "fold was 1 and is now 2"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(small_run, small_data, changes, fold, message):
+    config = TrainingConfig(**{**CONFIG.to_dict(), **changes})
+    message = f"{small_run}: cannot be resumed: {message}; use the same settings, or choose another folder"
+    with pytest.raises(ParameterError, match=re.escape(message) + "$"):
+        train_on_dataset(Dataset.open(small_data), small_run, config, fold=fold, resume=True)
+
+
+def test_resuming_on_changed_data_is_refused(small_run, small_data, tmp_path):
+    shutil.copytree(small_data, tmp_path / "data")
+    table = tmp_path / "data" / "folds.tsv"
+    table.write_text(table.read_text().replace("\t1\n", "\t2\n", 1))
+    with pytest.raises(
+        ParameterError, match=re.escape(f"{small_run}: cannot be resumed: data.fingerprint was")
+    ):
+        train_on_dataset(Dataset.open(tmp_path / "data"), small_run, CONFIG, fold=1, resume=True)
+
+
+def test_unreadable_checkpoint(small_run, small_data, tmp_path):
+    shutil.copytree(small_run, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=re.escape(f"{path}: not an .npz file, or cut off")):
+        train_on_dataset(Dataset.open(small_data), tmp_path / "run", CONFIG, fold=1, resume=True)
+
+
+def test_ctc_needs_order(small_data, tmp_path):
+    data = tmp_path / "weak"
+    shutil.copytree(small_data, data)
+    for name in ("strong.tsv", "sequential.tsv"):
+        (data / name).unlink()
+    dataset = Dataset.open(data)
+    message = (
+        f"{data}: crnn-ctc learns from the order of events, but there are only weak labels "
+        "(sequential.tsv or strong.tsv would do; crmp, crap and baseline need no order)"
+    )
+    with pytest.raises(DataError, match=re.escape(message) + "$"):
+        train_on_dataset(dataset, tmp_path / "run", CONFIG)
+    assert not (tmp_path / "run").exists()
+    crmp = TrainingConfig(system="crmp", preset="tiny", epochs=1, batch_size=4)
+    assert len(train_on_dataset(dataset, tmp_path / "run", crmp).history) == 1
+
+
+def test_not_a_run(tmp_path):
+    message = f"{tmp_path}: not a training run (there is no run.json in it)"
+    with pytest.raises(ModelError, match=re.escape(message) + "$"):
+        RunFolder(tmp_path).read_settings()
+
+
+def test_hold_out():
+    learned, held = hold_out(np.arange(40), 0.1, seed=0)
+    assert len(held) == 4
+    assert sorted([*learned, *held]) == list(range(40))
+    assert [len(part) for part in hold_out([5, 6], 0.1, seed=0)] == [1, 1]
+    message = "training needs at least 2 clips (one is held out), got 1"
+    with pytest.raises(DataError, match=re.escape(message) + "$"):
+        hold_out([0], 0.1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),
+        ({"ema": 1.0}, "ema must be at least 0 and below 1, got 1"),
+        ({"schedule": "warm"}, "schedule must be one of 'constant', 'one-cycle', 'cosine', got 'warm'"),
+    ],
+)
+def test_settings_are_checked(changes, message):
+    with pytest.raises(ParameterError, match=re.escape(message) + "$"):
+        TrainingConfig(**changes)
+
+
+def test_unknown_setting():
+    with pytest.raises(
+        ParameterError, match=r"^'epoch' is no training setting; there are system, preset, epochs"
+    ):
+        TrainingConfig.from_dict({"epoch": 3})

@@ -13,7 +13,7 @@ import numpy as np
 import ctctag
 from ctctag import ctc
 from ctctag._threads import openblas_threads
-from ctctag.audio import LogMel, audio_info
+from ctctag.audio import LogMel
 from ctctag.data import Dataset
 from ctctag.exceptions import CtctagError
 from ctctag.gradcheck import check_gradients
@@ -102,10 +102,7 @@ def _order(dataset: Dataset) -> Finding:
     sequences = dataset.sequences or []
     for index, sequence in enumerate(sequences):
         needed = ctc.required_frames(sequence)
-        info = audio_info(dataset.path_of(index))
-        if info.duration is None:
-            continue
-        frames = log_mel.n_frames(round(info.duration * log_mel.sr))
+        frames = log_mel.n_frames(round(dataset.duration(index) * log_mel.sr))
         if frames < needed:
             return Finding(
                 "order",

@@ -13,7 +13,7 @@ from ctctag.data import Dataset, Features
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.experiment.tables import Table
 from ctctag.models import TrainedModel, load_model
-from ctctag.training import Clips, Predictions, RunFolder, label_sequences, predict, score_predictions
+from ctctag.training import Clips, Predictions, RunFolder, predict, score_predictions
 
 __all__ = ["ClipResult", "Evaluation", "class_table", "evaluate_model", "evaluate_run", "summary_lines"]
 
@@ -96,12 +96,12 @@ def evaluate_model(
     if tuple(dataset.classes) != tuple(model.classes):
         missing = sorted(set(model.classes) ^ set(dataset.classes))
         raise DataError(
-            f"{dataset.root}: its classes are not the model's"
+            f"{dataset.path}: its classes are not the model's"
             + (f" (only one of the two has {', '.join(missing[:4])})" if missing else " (the order differs)")
         )
     features = Features.build(dataset, model.log_mel, progress=progress)
     indices = np.arange(len(dataset)) if fold is None else dataset.split(fold)[1]
-    clips = Clips(features, label_sequences(dataset), model.standardiser, indices)
+    clips = Clips(features, dataset.label_sets_or_sequences(), model.standardiser, indices)
     predictions = predict(model.network, clips, progress=progress)
 
     def names(labels: list[int]) -> tuple[str, ...]:
@@ -158,13 +158,13 @@ def evaluate_run(
     own = dataset.fingerprint() == trained_on.get("fingerprint")
     if Path(data) == Path(trained_on.get("path", "")) and not own:
         raise DataError(
-            f"{dataset.root}: has changed since {path} was trained on it; test clips may be known"
+            f"{dataset.path}: has changed since {path} was trained on it; test clips may be known"
         )
     if fold is None:
         fold = model.info.get("fold") if own else 0
         if fold is None:
             raise ParameterError(
-                f"{path} was trained on every clip of {dataset.root}: it has no test fold. Name other data"
+                f"{path} was trained on every clip of {dataset.path}: it has no test fold. Name other data"
             )
     result = evaluate_model(model, dataset, fold=fold or None, progress=progress)
     if folder:

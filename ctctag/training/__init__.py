@@ -3,7 +3,7 @@
 from ctctag.training.batches import ArrayFeatures, Batch, Clips, FeatureSource, ahead
 from ctctag.training.config import SCHEDULES, TrainingConfig
 from ctctag.training.evaluation import Predictions, predict, score_predictions
-from ctctag.training.run import Run, RunFolder, fit_standardiser, hold_out, label_sequences, train_on_dataset
+from ctctag.training.run import Run, RunFolder, fit_standardiser, hold_out, train_on_dataset
 from ctctag.training.trainer import Trainer
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "ahead",
     "fit_standardiser",
     "hold_out",
-    "label_sequences",
     "predict",
     "score_predictions",
     "train_on_dataset",

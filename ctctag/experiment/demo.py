@@ -179,7 +179,7 @@ def _report(demo: Demo, path: Path) -> Path:
     log_mel = demo.models["crnn-ctc"].log_mel
     mel = log_mel(samples)
     times = log_mel.frame_times(len(mel))
-    events = dataset.strong[index]
+    events = dataset.strong[filename]
     taggings = {
         _NAMES[system]: Tagger.from_model(model).tag(samples) for system, model in demo.models.items()
     }

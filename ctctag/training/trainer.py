@@ -159,8 +159,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise CtctagError(
                 f"the training loss became {loss} in epoch {self.epoch + 1} (step "
-                f"{self._optimiser.steps + 1}): the learning rate of {self.config.learning_rate:g} may be too high, or a clip has fewer frames "
-                "than its labels need"
+                f"{self._optimiser.steps + 1}): the learning rate of {self.config.learning_rate:g} may "
+                "be too high, or a clip has fewer frames than its labels need"
             )
         clip = self.config.clip_norm
         norm = optim.clip_gradient_norm(grads, clip) if clip else optim.gradient_norm(grads)

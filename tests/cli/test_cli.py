@@ -169,7 +169,7 @@ def test_flags_out_of_range_exit_with_2(tmp_path, small_data, capsys):
 
 def test_config_file_under_flags(tmp_path, capsys):
     config = tmp_path / "mix.toml"
-    config.write_text('clips = 6\nfolds = 3\nevents-per-clip = "1-2"\nseconds = 3\nquiet = true\n')
+    config.write_text('clips = 6\nfolds = 3\nevents-per-clip = "1-2"\nseconds = 5\nquiet = true\n')
     arguments = ["mix", "synthetic", str(tmp_path / "data"), "--config", str(config), "--clips", "9"]
     assert main(arguments) == 0
     capsys.readouterr()

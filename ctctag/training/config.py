@@ -14,7 +14,11 @@ SCHEDULES = ("constant", "one-cycle", "cosine")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a network is trained; the defaults follow the paper (section 1.5.1) where it says something.
+    """How a network is trained.
+
+    The paper (section 1.5.1) uses Adam at a constant 0.001 for at most 1000 epochs and early stopping:
+    ``TrainingConfig(epochs=1000, learning_rate=1e-3, schedule="constant")``. The defaults are one cycle of a
+    higher rate instead, which comes to the same scores in a fraction of the epochs.
 
     Attributes
     ----------
@@ -23,11 +27,11 @@ class TrainingConfig:
     preset : {"small", "paper", "tiny"}
         The size of the network.
     epochs : int
-        At most so many passes over the training clips (paper: 1000).
+        At most so many passes over the training clips.
     batch_size : int
         Clips in a batch.
     learning_rate : float
-        Adam's step, the peak of the schedule (paper: 0.001).
+        Adam's step, the peak of the schedule.
     schedule : {"constant", "one-cycle", "cosine"}
         How the learning rate moves over ``epochs``.
     weight_decay : float
@@ -46,10 +50,10 @@ class TrainingConfig:
 
     system: str = "crnn-ctc"
     preset: str = "small"
-    epochs: int = 100
+    epochs: int = 40
     batch_size: int = 32
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
+    learning_rate: float = 3e-3
+    schedule: str = "one-cycle"
     weight_decay: float = 0.0
     clip_norm: float = 5.0
     ema: float = 0.0

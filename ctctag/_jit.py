@@ -5,6 +5,7 @@ and again when a cache file was cut off by a full disk or a killed process. Eith
 fine, so here a cache that does not work is only a slower start: the kernel is compiled in memory.
 """
 
+import contextlib
 import logging
 from typing import Any
 
@@ -27,6 +28,8 @@ class _ForgivingCache:
             return self._cache.load_overload(sig, target_context)
         except Exception as error:  # a cut-off pickle can raise nearly anything
             _logger.info("cache of %s is unreadable and is made anew (%s)", self._name, error)
+            with contextlib.suppress(Exception):
+                self._cache.flush()  # a broken index would refuse the new kernel, too
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

@@ -193,7 +193,7 @@ def _blas_paths() -> list[Path]:
 
     paths = []
     for package in (numpy, scipy):
-        folder = Path(package.__file__).parent
+        folder = Path(package.__path__[0])
         for libraries in (folder.with_name(folder.name + ".libs"), folder / ".dylibs"):
             paths += sorted(libraries.glob("*openblas*"))
     return paths

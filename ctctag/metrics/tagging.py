@@ -137,14 +137,16 @@ def precision_recall_f(
     n_predicted, support = predicted.sum(axis=0), truth.sum(axis=0)
     if average == "micro":
         tp, n_predicted, support = tp.sum(), n_predicted.sum(), support.sum()
-    scores = [
-        _ratio(tp, n_predicted, zero_division),
-        _ratio(tp, support, zero_division),
-        _ratio(2 * tp, n_predicted + support, zero_division),
-    ]
+    precision = _ratio(tp, n_predicted, zero_division)
+    recall = _ratio(tp, support, zero_division)
+    f = _ratio(2 * tp, n_predicted + support, zero_division)
     if average is None:
-        return PrecisionRecallF(*scores, support)
-    return PrecisionRecallF(*(ClassScores.of(np.atleast_1d(s)).mean for s in scores), int(support.sum()))
+        return PrecisionRecallF(precision, recall, f, support)
+    return PrecisionRecallF(_mean(precision), _mean(recall), _mean(f), int(support.sum()))
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    return ClassScores.of(np.atleast_1d(values)).mean
 
 
 def _ratio(part: Array, whole: Array, zero_division: float) -> npt.NDArray[np.float64]:

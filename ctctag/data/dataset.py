@@ -194,7 +194,7 @@ class Dataset:
         return seconds
 
     def label_sets_or_sequences(self) -> list[list[int]]:
-        """Return what a network is trained on: class indices in order of onset, or in theirs if none is known."""
+        """Return what a network learns: class indices of each clip, in order of onset if that is known."""
         if self.sequences is not None:
             return [list(sequence) for sequence in self.sequences]
         return [np.flatnonzero(row).tolist() for row in self.tags]
@@ -288,7 +288,9 @@ def _check_same_clips(root: Path, tables: Mapping[str, Mapping[str, Any]]) -> No
         for name, missing_in in ((first, other), (other, first)):
             missing = next((clip for clip in tables[name] if clip not in tables[missing_in]), None)
             if missing is not None:
-                slip = nearest_match(missing, tables[missing_in])
+                slip = nearest_match(
+                    missing, [clip for clip in tables[missing_in] if clip not in tables[name]]
+                )
                 raise DataError(f"{root / missing_in}: has no row for {missing!r}, which {name} lists{slip}")
 
 

@@ -191,16 +191,16 @@ def _compute(dataset: Dataset, log_mel: LogMel, folder: Path, counter: Counter) 
             for index in indices:
                 stream.write(np.ascontiguousarray(block[index], dtype="<f4").data)
                 offsets.append(offsets[-1] + len(block[index]))
-    index = {"ctctag": ctctag.__version__, "log_mel": log_mel.to_dict(), "offsets": offsets}
-    (folder / _INDEX).write_text(json.dumps(index) + "\n", encoding="utf-8")
+    contents = {"ctctag": ctctag.__version__, "log_mel": log_mel.to_dict(), "offsets": offsets}
+    (folder / _INDEX).write_text(json.dumps(contents) + "\n", encoding="utf-8")
 
 
 def _features(path: Path, log_mel: LogMel) -> npt.NDArray[np.float32]:
     samples, sr = read_audio(path)
     if sr < log_mel.sr and sr < 2 * log_mel.fmax:
         raise DataError(
-            f"{path}: is sampled at {sr} Hz, but the features are of {log_mel.sr} Hz and reach {log_mel.fmax:g} Hz "
-            "(features of another sample rate?)"
+            f"{path}: is sampled at {sr} Hz, but the features are of {log_mel.sr} Hz and reach "
+            f"{log_mel.fmax:g} Hz (features of another sample rate?)"
         )
     if sr != log_mel.sr:
         samples = resample(samples, sr, log_mel.sr)

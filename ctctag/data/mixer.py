@@ -213,8 +213,8 @@ class Mixer:
 
         onsets = self._place([sound.size for sound in sounds], parts, rng)
         for index, (onset, sound) in enumerate(zip(onsets, sounds, strict=True)):
-            span = {"onset": onset / self.sr, "offset": (onset + sound.size) / self.sr}
-            parts[index] = replace(parts[index], **span)
+            offset = onset + sound.size
+            parts[index] = replace(parts[index], onset=onset / self.sr, offset=offset / self.sr)
         if self.noise is not None:
             snr_range = augment.snr_db if augment and augment.snr_db else self.snr_db
             key, start = self.noise.draw(rng, self.sr, allowed)
@@ -335,7 +335,7 @@ class Mixer:
         if self.distinct and most > len(self.classes):
             raise ParameterError(
                 f"events_per_clip asks for {most} different classes, but {self.source.name} has "
-                f"{len(self.classes)} (distinct=False allows a class twice)"
+                f"{len(self.classes)} (lower it; distinct=False would allow a class twice)"
             )
         if self.max_event_seconds is not None and most * self.max_event_seconds > self.clip_seconds:
             raise ParameterError(

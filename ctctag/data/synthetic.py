@@ -115,8 +115,7 @@ def keys(rng: Rng, sr: int) -> Array:
     seconds = rng.uniform(0.5, 1.3)
     sound = np.zeros(times(seconds, sr).size)
     bars = [rng.uniform(2500, 7500, 5) for _ in range(rng.integers(3, 6))]
-    shakes = np.sort(rng.uniform(0, seconds - 0.1, rng.integers(2, 6)))
-    for shake in shakes:
+    for shake in (0.0, *rng.uniform(0, seconds - 0.1, rng.integers(1, 5))):
         for start in shake + rng.exponential(0.05, rng.integers(3, 8)):
             ring = modes(rng, 0.12, sr, bars[rng.integers(len(bars))], rng.uniform(0.01, 0.04, 5))
             add(sound, start, rng.uniform(0.2, 1.0) * ring, sr)

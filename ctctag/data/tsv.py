@@ -121,7 +121,7 @@ def _check_header(path: Path, number: int, text: str, header: list[str], columns
             slip = ""
         raise DataError(
             f"{path}, line {number}: expected tab-separated columns {_quoted(columns)}, "
-            f"but {_quoted(missing)} is missing in {text!r}{slip}"
+            f"but {_quoted(missing)} {'is' if len(missing) == 1 else 'are'} missing in {text!r}{slip}"
         )
     twice = [name for name in header if header.count(name) > 1]
     if twice:

@@ -3,8 +3,8 @@
     python examples/train_shipped_weights.py RECORDINGS OUT
 
 RECORDINGS holds ``events/<class>/`` and a ``manifest.csv`` whose ``license`` column says what may be used:
-whatever is marked non-commercial is left out. Recordings of fold 1 are never trained on; the model is measured
-on mixtures of them. An interrupted training goes on where it was: call it again.
+whatever is marked non-commercial is left out. Recordings of fold 1 are never trained on; the model is
+measured on mixtures of them. An interrupted training goes on where it was: call it again.
 """
 
 import argparse

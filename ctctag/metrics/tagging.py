@@ -194,7 +194,7 @@ def roc_curve(y_true: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Array, Arra
 
 def _counts(truth: npt.NDArray[np.bool_], scores: Array) -> tuple[Array, Array, Array]:
     """Return true and false positives at each distinct score, highest first, and those scores."""
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ordered = scores[order]
     last = np.r_[np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1]  # of each run of equal scores
     true_positives = truth[order].cumsum()[last]
@@ -205,9 +205,11 @@ def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike) -> ClassScores:
     r"""Return the area under the ROC curve of each class, and the mean.
 
     It is the probability that a random clip with the tag scores higher than a random one without, ties
-    counting half, and is computed as such from the ranks r of the scores (ties share their mean rank):
+    counting half. Clips with equal scores share a point of the curve, and the trapezoids between points
 
-    .. math:: A = \frac{\sum_{n: y_n = 1} r_n - n_1 (n_1 + 1) / 2}{n_1 n_0}
+    .. math:: A = \frac{1}{n_1 n_0} \sum_k \tfrac{1}{2} (TP_k + TP_{k-1}) (FP_k - FP_{k-1})
+
+    give just that half.
 
     Parameters
     ----------
@@ -240,13 +242,12 @@ def auc(y_true: npt.ArrayLike, scores: npt.ArrayLike) -> ClassScores:
     >>> result.values, result.mean, result.n_defined
     (array([0.75,  nan]), 0.75, 1)
     """
-    from scipy.stats import rankdata
-
     truth, values = check_pair(y_true, scores, "scores", ("N", "C"), binary=False)
-    n_with = truth.sum(axis=0)
-    pairs = n_with * (len(truth) - n_with)
-    above = np.where(truth, rankdata(values, axis=0), 0).sum(axis=0) - n_with * (n_with + 1) / 2
-    return ClassScores.of(np.where(pairs > 0, above / np.maximum(pairs, 1), np.nan))
+    result = np.full(truth.shape[1], np.nan)
+    for k in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
+        tp, fp, _ = _counts(truth[:, k], values[:, k])
+        result[k] = np.trapezoid(np.r_[0, tp], np.r_[0, fp]) / (tp[-1] * fp[-1])
+    return ClassScores.of(result)
 
 
 def auc_binary(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> ClassScores:

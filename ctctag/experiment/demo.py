@@ -179,7 +179,7 @@ def _report(demo: Demo, path: Path) -> Path:
     log_mel = demo.models["crnn-ctc"].log_mel
     mel = log_mel(samples)
     times = log_mel.frame_times(len(mel))
-    events = dataset.strong[filename]
+    events = (dataset.strong or {})[filename]
     taggings = {
         _NAMES[system]: Tagger.from_model(model).tag(samples) for system, model in demo.models.items()
     }
@@ -207,7 +207,7 @@ def _report(demo: Demo, path: Path) -> Path:
             times,
             {name: tagging.frame_probs for name, tagging in taggings.items() if len(tagging.frame_times)},
             dataset.classes,
-            blank=ctc_result_blank(demo),
+            blank=0,
             strong_events=events,
         ),
         "Frame-level predictions (the paper's figure 1.4): averaging blurs, the maximum finds a place, CTC "
@@ -218,7 +218,7 @@ def _report(demo: Demo, path: Path) -> Path:
     )
     model = demo.models["crnn-ctc"]
     logits = model.network.forward(model.standardiser(mel)[np.newaxis])[0][0]
-    lattice = ctc.lattice(logits, [label + 1 for label in dataset.sequences[index]], blank=0)
+    lattice = ctc.lattice(logits, [label + 1 for label in dataset.label_sets_or_sequences()[index]], blank=0)
     report.figure(
         figures.plot_trellis(lattice, classes=["-", *dataset.classes]),
         "Forward and backward variables, their product, the likeliest alignment (the paper's figure 1.3).",
@@ -254,11 +254,6 @@ def _report(demo: Demo, path: Path) -> Path:
     )
     report.save(path)
     return path
-
-
-def ctc_result_blank(demo: Demo) -> int:
-    """Return the blank's output of the CTC system."""
-    return demo.models["crnn-ctc"].network.head.blank
 
 
 def _chosen_clip(demo: Demo) -> int:

@@ -98,7 +98,7 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
         "system": network.system,
         "preset": network.preset,
         "classes": list(model.classes),
-        "blank": getattr(network.head, "blank", None),
+        "blank": network.head.blank,
         "features": model.log_mel.to_dict(),
         "versions": versions(),
         "info": model.info,
@@ -111,7 +111,7 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
         "metadata": np.array(json.dumps(metadata)),
     }
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_model(path: str | Path) -> TrainedModel:

@@ -29,6 +29,8 @@ __all__ = ["AveragePoolHead", "BaselineHead", "CTCHead", "Event", "Head", "MaxPo
 Array = npt.NDArray[Any]
 Labels = Sequence[Sequence[int]]
 
+_BLANK = 0
+
 
 @dataclass(frozen=True)
 class Event:
@@ -55,6 +57,7 @@ class Head(Protocol):
 
     n_outputs: int
     framewise: bool
+    blank: int | None  # the output of the blank, where there is one
 
     def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
         """Return the mean loss of a batch and its derivative by `logits`."""
@@ -81,6 +84,7 @@ class _SigmoidHead:
     """Shared by the three systems that know tags but no order."""
 
     framewise = True
+    blank: int | None = None
 
     def __init__(self, n_classes: int) -> None:
         self.n_classes = self.n_outputs = n_classes
@@ -177,7 +181,7 @@ class CTCHead:
     """
 
     framewise = True
-    blank = 0
+    blank: int | None = _BLANK
 
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
@@ -186,7 +190,7 @@ class CTCHead:
     def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
         """Return the CTC loss, each clip's divided by its number of labels, and its derivative."""
         shifted = [[label + 1 for label in labels] for labels in targets]
-        loss, dlogits = ctc.ctc_loss_and_grad(logits, shifted, lengths, blank=self.blank, reduction="mean")
+        loss, dlogits = ctc.ctc_loss_and_grad(logits, shifted, lengths, blank=_BLANK, reduction="mean")
         return float(loss), dlogits
 
     def tag_probs(self, logits: Array, lengths: Array) -> Array:
@@ -201,7 +205,7 @@ class CTCHead:
         """Return the best path's labels; the peak is the likeliest frame of each label's span."""
         probs = self.tag_probs(logits, lengths)
         clips = []
-        for n, decoded in enumerate(ctc.best_path(logits, lengths, blank=self.blank)):
+        for n, decoded in enumerate(ctc.best_path(logits, lengths, blank=_BLANK)):
             events = []
             for label, (first, last) in zip(decoded.labels, decoded.spans, strict=True):
                 # by probability, not by logit: frames are normalised each by itself

@@ -1,5 +1,6 @@
 """The CRNN of the paper (figure 1.2) with one of the four heads."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ __all__ = ["SYSTEMS", "Network", "build"]
 
 Array = npt.NDArray[Any]
 
-_HEADS = {
+_HEADS: dict[str, Callable[[int], Head]] = {
     "crnn-ctc": CTCHead,
     "crmp": MaxPoolHead,
     "crap": AveragePoolHead,

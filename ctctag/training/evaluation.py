@@ -88,7 +88,7 @@ def predict(
     """
     probs, events, targets = [], [], []
     loss = blank = frames = 0.0
-    blank_index = getattr(network.head, "blank", None)
+    blank_index = network.head.blank
     for batch in clips.in_order(batch_size):
         scores, _ = network.forward(batch.x, batch.lengths)
         probs.append(network.head.tag_probs(scores, batch.lengths))

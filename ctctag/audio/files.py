@@ -59,7 +59,7 @@ _DAMAGE = re.compile(
     r"^\s*(?:(?P<chunk>data|SSND|BODY|riff|Data Size)\s*:\s*(?P<said>\d+) \(should be (?P<have>\d+)\)"
     r"|Ogg\s*: (?:File ended unexpectedly|Skipped \d+ bytes|Warning, libogg reports a hole).*"
     r"|Ogg\s*: (?:Junk after the last page|Last page lacks).*"
-    r"|\*\*\* (?:Calculated frame count|Frame count read|File seems to be truncated).*"
+    r"|\*\*\* (?:Calculated frame count|File seems to be truncated).*"
     r"|\*\*\* Warning : short read.*)\s*$",
     re.MULTILINE,
 )

@@ -43,6 +43,33 @@ def test_reads_what_libsndfile_reads(audio_file):
     np.testing.assert_allclose(samples, expected, atol=1e-6)  # MP3 decoding itself varies in the last bit
 
 
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        ("wav", "PCM_U8"),
+        ("wav", "PCM_24"),
+        ("wav", "ULAW"),
+        ("wav", "MS_ADPCM"),
+        ("wav", "GSM610"),
+        ("aiff", "PCM_U8"),
+        ("aiff", "IMA_ADPCM"),
+        ("au", "PCM_24"),
+    ],
+)
+def test_odd_sizes_and_padded_blocks_are_whole(tmp_path, suffix, subtype):
+    path = tmp_path / f"odd.{suffix}"
+    soundfile.write(path, NOISE[:1001], 8000, subtype=subtype)
+    assert len(read_audio(path)[0]) >= 1001
+
+
+@pytest.mark.parametrize("tail", [b"LIST\x04\x00\x00\x00INFO", b"ID3 and then some"])
+def test_what_follows_the_samples_does_not_matter(tmp_path, tail):
+    path = tmp_path / "tail.wav"
+    write_audio(path, NOISE, 16000)
+    path.write_bytes(path.read_bytes() + tail)
+    assert len(read_audio(path)[0]) == len(NOISE)
+
+
 def test_every_shortened_file_is_refused(audio_file):
     content = audio_file.read_bytes()
     for keep in (0, 1, 20, 100, len(content) // 2, len(content) - 100, len(content) - 1):

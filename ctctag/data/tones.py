@@ -51,16 +51,21 @@ def modes(
     frequencies: Sequence[float] | Array,
     decays: Sequence[float] | Array,
 ) -> Array:
-    """Return a struck body: damped sinusoids of random phase and strength, those above sr/2 left out."""
-    pairs = np.array([frequencies, decays], dtype=np.float64)
-    strengths = rng.uniform(0.3, 1.0, pairs.shape[1])
-    phases = rng.uniform(0, 2 * np.pi, pairs.shape[1])
-    kept = pairs[0] < 0.48 * sr
-    frequency, decay = pairs[:, kept]
-    # One complex pole a mode: strength · Im(e^{i phase} · pole^n), as one matrix (modes, samples).
-    n = np.arange(times(seconds, sr).size)
-    poles = (2j * np.pi * frequency - 1 / decay) / sr
-    return np.imag((strengths * np.exp(1j * phases))[kept] @ np.exp(poles[:, None] * n))
+    r"""Return a struck body: damped sinusoids of random strength and phase, those above sr/2 left out.
+
+    One mode, :math:`a\, r^n \sin(\omega n + \varphi)`, is what a filter with two poles answers to a blow.
+    """
+    body = np.zeros(times(seconds, sr).size)
+    strengths = rng.uniform(0.3, 1.0, len(frequencies))
+    phases = rng.uniform(0, 2 * np.pi, len(frequencies))
+    for frequency, decay, strength, phase in zip(frequencies, decays, strengths, phases, strict=True):
+        if frequency < 0.48 * sr:
+            blow = np.zeros(min(body.size, round(14 * decay * sr) + 1))  # then it is 120 dB down
+            blow[0] = strength
+            omega, radius = 2 * np.pi * frequency / sr, np.exp(-1 / (decay * sr))
+            zeros = [np.sin(phase), radius * np.sin(omega - phase)]
+            body[: blow.size] += lfilter(zeros, [1.0, -2 * radius * np.cos(omega), radius**2], blow)
+    return body
 
 
 def glottis(pitch: Array, sr: int, rng: np.random.Generator, roughness: float = 0.02) -> Array:

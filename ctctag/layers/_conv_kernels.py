@@ -58,8 +58,8 @@ def convolve(x, length, weight, bias, kt, kf, begin, end, y):
 
 
 @jit
-def weight_gradient(x, length, dy, kt, kf, begin, end, dweight, dbias):
-    """Add the share of frames begin ... end of one clip to dweight (kT · kF · C_in, C_out) and dbias."""
+def weight_gradient(x, length, dy, kt, kf, begin, end, dweight):
+    """Add the share of frames begin ... end of one clip to dweight (kT · kF · C_in, C_out)."""
     bands, outputs = x.shape[1], dy.shape[2]
     size = dweight.shape[0]
     frames = max(1, min(end - begin, _COLUMNS // (bands * size)))
@@ -75,6 +75,3 @@ def weight_gradient(x, length, dy, kt, kf, begin, end, dweight, dbias):
         for i in range(size):
             for c in range(outputs):
                 dweight[i, c] += product[i, c]
-        for row in range(rows):
-            for c in range(outputs):
-                dbias[c] += out[row, c]

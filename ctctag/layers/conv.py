@@ -9,6 +9,7 @@ from ctctag._checks import check_integer
 from ctctag._threads import run_tasks, single_threaded_blas
 from ctctag.exceptions import ParameterError
 from ctctag.layers import _conv_kernels as kernels
+from ctctag.layers import _winograd
 from ctctag.layers._base import (
     Array,
     Layer,
@@ -19,8 +20,11 @@ from ctctag.layers._base import (
     default_rng,
     uniform,
     valid_frames,
+    without_padding,
 )
 from ctctag.layers._blocks import frame_blocks, shares
+from ctctag.layers._buffers import empty
+from ctctag.layers._products import row_sum
 
 __all__ = ["Conv2d"]
 
@@ -106,10 +110,9 @@ class Conv2d(Layer):
         weight = self.params["weight"]
         dy = as_gradient(dy, (*x.shape[:3], self.out_channels), weight.dtype)
         lengths = all_lengths(frames, x)
-        dweight, dbias = weight_gradient(x, lengths, dy, self.kernel_size)
-        grads = {"weight": dweight}
+        grads = {"weight": weight_gradient(x, lengths, dy, self.kernel_size)}
         if "bias" in self.params:
-            grads["bias"] = dbias
+            grads["bias"] = row_sum(without_padding(dy, frames).reshape(*dy.shape[:1], -1, self.out_channels))
         if not self.needs_input_grad:
             return None, grads
         flipped = np.ascontiguousarray(weight[::-1, ::-1].transpose(0, 1, 3, 2))  # (kT, kF, C_out, C_in)
@@ -131,9 +134,11 @@ def check_kernel_size(kernel_size: int | tuple[int, int]) -> tuple[int, int]:
 
 def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
     """Return the convolution of x (N, T, F, C_in), checked, with weight (kT, kF, C_in, C_out)."""
-    kt, kf, _, outputs = weight.shape
+    kt, kf, inputs, outputs = weight.shape
+    if _winograd.serves((kt, kf), inputs, outputs, weight):
+        return _winograd.convolve(x, lengths, weight, bias)
     matrix = weight.reshape(-1, outputs)
-    y = np.empty((*x.shape[:3], outputs), dtype=x.dtype)
+    y = empty((*x.shape[:3], outputs), x.dtype)
 
     def block(task: tuple[int, int, int]) -> None:
         n, start, stop = task
@@ -144,20 +149,19 @@ def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
     return y
 
 
-def weight_gradient(x: Array, lengths: Array, dy: Array, kernel_size: tuple[int, int]) -> tuple[Array, Array]:
-    """Return the gradients of weight (kT, kF, C_in, C_out) and bias (C_out,)."""
+def weight_gradient(x: Array, lengths: Array, dy: Array, kernel_size: tuple[int, int]) -> Array:
+    """Return the gradient of the weight, (kT, kF, C_in, C_out)."""
     kt, kf = kernel_size
     inputs, outputs = x.shape[3], dy.shape[3]
+    if _winograd.serves(kernel_size, inputs, outputs, x):
+        return _winograd.kernel_gradient(x, lengths, dy)
     parts = shares(frame_blocks(*x.shape[:2]))
     dweight = np.zeros((len(parts), kt * kf * inputs, outputs), dtype=x.dtype)
-    dbias = np.zeros((len(parts), outputs), dtype=x.dtype)
 
     def share(index: int) -> None:
         for n, start, stop in parts[index]:
-            kernels.weight_gradient(
-                x[n], lengths[n], dy[n], kt, kf, start, stop, dweight[index], dbias[index]
-            )
+            kernels.weight_gradient(x[n], lengths[n], dy[n], kt, kf, start, stop, dweight[index])
 
     with single_threaded_blas():
         run_tasks(share, range(len(parts)))
-    return dweight.sum(axis=0).reshape(kt, kf, inputs, outputs), dbias.sum(axis=0)
+    return dweight.sum(axis=0).reshape(kt, kf, inputs, outputs)

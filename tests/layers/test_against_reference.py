@@ -24,7 +24,7 @@ def agree(actual, wanted):
 
 
 @pytest.mark.parametrize("kernel_size", [(3, 3), (1, 1), (5, 3), (1, 5)])
-@pytest.mark.parametrize(("inputs", "outputs"), [(1, 4), (3, 2), (4, 4)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 4), (3, 2), (1, 8), (8, 8), (8, 16)])
 def test_conv(kernel_size, inputs, outputs):
     layer = Conv2d(inputs, outputs, kernel_size, dtype=F64)
     x, dy = sample(2, 7, 6, inputs), sample(2, 7, 6, outputs, seed=1)
@@ -44,8 +44,8 @@ def test_conv(kernel_size, inputs, outputs):
 @given(
     frames=st.integers(1, 13),
     bands=st.integers(1, 9),
-    inputs=st.integers(1, 3),
-    outputs=st.integers(1, 3),
+    inputs=st.sampled_from([1, 2, 8]),
+    outputs=st.sampled_from([1, 3, 8]),
     data=st.data(),
 )
 def test_conv_of_any_shape(frames, bands, inputs, outputs, data):

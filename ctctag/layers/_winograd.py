@@ -1,0 +1,110 @@
+"""The Python side of Winograd's convolution: when it serves, its constant matrices, its scratch memory."""
+
+import itertools
+
+import numpy as np
+
+from ctctag._threads import run_tasks, single_threaded_blas
+from ctctag.layers import _winograd_kernels as kernels
+from ctctag.layers._base import Array
+from ctctag.layers._blocks import frame_blocks, shares
+from ctctag.layers._buffers import empty
+from ctctag.layers._simd import lanes
+
+__all__ = ["convolve", "kernel_gradient", "scratch", "serves", "transform_kernel", "transform_kernel_back"]
+
+_G = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+_TILES = 32  # tiles of a block: v and m, 36 values a tile and channel each, stay in a cache of 1 MB
+
+
+def serves(kernel_size: tuple[int, int], inputs: int, outputs: int, weight: Array) -> bool:
+    """Tell whether the kernels can take this convolution: 3 x 3, and channels that fill vectors."""
+    w = lanes(weight)
+    return kernel_size == (3, 3) and inputs % w == 0 and outputs % w == 0
+
+
+def transform_kernel(weight: Array) -> Array:
+    """Return G w Gᵀ for every pair of channels: (3, 3, C_in, C_out) -> (36, C_in, C_out)."""
+    g = _G.astype(weight.dtype)
+    rows = np.tensordot(g, weight, axes=(1, 0))  # (6, 3, C_in, C_out)
+    both = np.tensordot(g, rows, axes=(1, 1))  # (6, 6, C_in, C_out), the second axis of weight first
+    return np.ascontiguousarray(both.swapaxes(0, 1)).reshape(36, *weight.shape[2:])
+
+
+def transform_kernel_back(dkernel: Array) -> Array:
+    """Return Gᵀ dk G for every pair of channels: (36, C_in, C_out) -> (3, 3, C_in, C_out)."""
+    g = _G.astype(dkernel.dtype)
+    rows = np.tensordot(g, dkernel.reshape(6, 6, *dkernel.shape[1:]), axes=(0, 0))  # (3, 6, C_in, C_out)
+    return np.ascontiguousarray(np.tensordot(g, rows, axes=(0, 1)).swapaxes(0, 1))
+
+
+def scratch(bands: int, channels: int, weight: Array) -> tuple[int, tuple[Array, ...]]:
+    """Return the rows of tiles that a block holds, and flat arrays for the stages of a block.
+
+    They are spare, padded, v, m and out: see the kernels.
+    """
+    tile_columns = -(-bands // 4)
+    tile_rows = max(1, _TILES // tile_columns)
+    tiles = tile_rows * tile_columns
+    padded = (4 * tile_rows + 2) * (4 * tile_columns + 2) * channels
+    sizes = [36 * lanes(weight), padded, 36 * tiles * channels, 36 * tiles * channels, 16 * tiles * channels]
+    starts = np.cumsum([0, *sizes])  # all of them multiples of a vector
+    memory = empty((int(starts[-1]),), weight.dtype)
+    return tile_rows, tuple(memory[a:b] for a, b in itertools.pairwise(starts))
+
+
+def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
+    """Return the convolution of x (N, T, F, C_in) with weight (3, 3, C_in, C_out)."""
+    bands, (inputs, outputs) = x.shape[2], weight.shape[2:]
+    kernel = transform_kernel(weight)
+    y = empty((*x.shape[:3], outputs), x.dtype)
+
+    def block(task: tuple[int, int, int]) -> None:
+        n, start, stop = task
+        tile_rows, arrays = scratch(bands, max(inputs, outputs), weight)
+        kernels.convolve(
+            x[n].ravel(), lengths[n], bands, kernel, bias, start, stop, tile_rows, arrays, y[n].ravel()
+        )
+
+    with single_threaded_blas():
+        run_tasks(block, frame_blocks(*x.shape[:2]))
+    return y
+
+
+def kernel_gradient(x: Array, lengths: Array, dy: Array) -> Array:
+    """Return the gradient (3, 3, C_in, C_out) of the kernel."""
+    bands, inputs, outputs = x.shape[2], x.shape[3], dy.shape[3]
+    parts = shares(frame_blocks(*x.shape[:2]))
+    dweight = np.empty((len(parts), 3, 3, inputs, outputs), dtype=x.dtype)
+
+    def share(index: int) -> None:
+        tile_rows, arrays = scratch(bands, max(inputs, outputs), x)
+        dkernel = np.zeros((36, inputs, outputs), dtype=x.dtype)
+        for n, start, stop in parts[index]:
+            kernels.kernel_gradient(
+                x[n].ravel(),
+                lengths[n],
+                bands,
+                inputs,
+                dy[n].ravel(),
+                outputs,
+                start,
+                stop,
+                tile_rows,
+                arrays,
+                dkernel,
+            )
+        dweight[index] = transform_kernel_back(dkernel)
+
+    with single_threaded_blas():
+        run_tasks(share, range(len(parts)))
+    return dweight.sum(axis=0)

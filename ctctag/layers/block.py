@@ -5,10 +5,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag.layers._base import Array, Layer, prefixed
+from ctctag._threads import run_tasks
+from ctctag.exceptions import ParameterError
+from ctctag.layers import _block_kernels as kernels
+from ctctag.layers._base import Array, Layer, all_lengths, as_gradient, as_input, prefixed, valid_frames
+from ctctag.layers._blocks import frame_blocks
+from ctctag.layers._buffers import empty
+from ctctag.layers._simd import lanes
 from ctctag.layers.activations import ReLU
-from ctctag.layers.conv import Conv2d
-from ctctag.layers.norm import BatchNorm
+from ctctag.layers.conv import Conv2d, convolve
+from ctctag.layers.norm import BatchNorm, check_count, input_coefficients, update_running
 from ctctag.layers.pool import MaxPool2d
 from ctctag.layers.sequential import Sequential
 
@@ -19,7 +25,9 @@ class ConvBlock(Layer):
     """Convolve 3 x 3 (without bias), normalise, keep the positive part, and pool pairs of bands.
 
     (N, T, F, C_in) -> (N, T, F // 2, C_out): what ``Sequential({"conv": Conv2d(..., bias=False), "norm":
-    BatchNorm(...), "relu": ReLU(), "pool": MaxPool2d((1, 2))})`` computes.
+    BatchNorm(...), "relu": ReLU(), "pool": MaxPool2d((1, 2))})`` computes, and `parts` returns. Norm, ReLU
+    and pooling are one pass over the maps forward and two backward, and only the convolution's output is kept
+    between them, where the channels fill vectors of 64 bytes; where they do not, the four parts are run.
 
     Parameters
     ----------
@@ -72,8 +80,131 @@ class ConvBlock(Layer):
         self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
         """Return the pooled maps (N, T, F // 2, C_out) of `x` (N, T, F, C_in); see `Layer.forward`."""
-        return self.parts().forward(x, lengths=lengths, training=training)
+        weight = self.conv.params["weight"]
+        if self.conv.out_channels % lanes(weight):
+            return self.parts().forward(x, lengths=lengths, training=training)
+        x = as_input(x, ("N", "T", "F", self.conv.in_channels), weight.dtype)
+        if x.shape[2] < 2:
+            raise ParameterError(f"x must have at least 2 bands to pool, got {x.shape}")
+        frames = all_lengths(valid_frames(lengths, x), x)
+        y = convolve(x, frames, weight, np.zeros(self.conv.out_channels, dtype=weight.dtype))
+        if training:
+            mean, variance, count = moments(y, frames)
+            update_running(self.norm.state, self.norm.momentum, mean, variance, count)
+        else:
+            count = 0
+            mean = self.norm.state["running_mean"].astype(np.float64)
+            variance = self.norm.state["running_var"].astype(np.float64)
+        inverse = 1 / np.sqrt(variance + self.norm.eps)
+        scale = (self.norm.params["weight"] * inverse).astype(x.dtype)
+        shift = (self.norm.params["bias"] - mean * scale).astype(x.dtype)
+        return normalise(y, frames, scale, shift), (x, frames, y, mean, inverse, count, scale, shift)
 
     def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array | None, dict[str, Array]]:
         """Return the gradients of input (or ``None``) and parameters; see `Layer.backward`."""
-        return self.parts().backward(dy, cache)
+        if isinstance(cache, list):  # of the four parts
+            return self.parts().backward(dy, cache)
+        x, frames, y, mean, inverse, count, scale, shift = cache
+        clips, time, bands, channels = y.shape
+        dz = as_gradient(dy, (clips, time, bands // 2, channels), y.dtype)
+        dbias, dweight = gradient_sums(y, frames, scale, shift, mean, dz)
+        dweight *= inverse
+        terms = input_coefficients(self.norm.params["weight"], mean, inverse, dbias, dweight, count)
+        dconv = input_gradient(y, frames, scale, shift, [term.astype(y.dtype) for term in terms], dz)
+        dx, grads = self.conv.input_and_weight_gradients(x, frames, dconv)
+        norm_grads = {"weight": dweight.astype(y.dtype), "bias": dbias.astype(y.dtype)}
+        return dx, {**prefixed("conv", grads), **prefixed("norm", norm_grads)}
+
+
+def moments(y: Array, frames: Array) -> tuple[Array, Array, int]:
+    """Return mean and biased variance (C,) of the valid frames, float64, and the number of values a channel.
+
+    Each block of frames gives its own mean and squares; they are put together as Chan et al. do, so that no
+    digits are lost where the mean is far from zero.
+    """
+    _, _, bands, channels = y.shape
+    blocks = [(n, start, min(stop, int(frames[n]))) for n, start, stop in frame_blocks(*y.shape[:2])]
+    blocks = [block for block in blocks if block[1] < block[2]]
+    means, squares = np.empty((len(blocks), channels)), np.empty((len(blocks), channels))
+
+    def run(index: int) -> None:
+        n, start, stop = blocks[index]
+        kernels.moments(y[n].ravel(), bands, channels, start, stop, means[index], squares[index])
+
+    run_tasks(run, range(len(blocks)))
+    counts = np.array([[(stop - start) * bands] for _, start, stop in blocks])
+    count = int(counts.sum())
+    check_count(count)
+    mean = (counts * means).sum(axis=0) / count
+    variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / count
+    return mean, variance, count
+
+
+def normalise(y: Array, frames: Array, scale: Array, shift: Array) -> Array:
+    """Return the pooled, positive part of scale · y + shift."""
+    clips, time, bands, channels = y.shape
+    z = empty((clips, time, bands // 2, channels), y.dtype)
+
+    def run(block: tuple[int, int, int]) -> None:
+        n, start, stop = block
+        kernels.normalise(y[n].ravel(), bands, channels, scale, shift, start, stop, frames[n], z[n].ravel())
+
+    run_tasks(run, frame_blocks(clips, time))
+    return z
+
+
+def gradient_sums(
+    y: Array, frames: Array, scale: Array, shift: Array, mean: Array, dz: Array
+) -> tuple[Array, Array]:
+    """Return the sums (C,) of g, the gradient before pooling and ReLU, and of g · (y - mean), float64."""
+    clips, time, bands, channels = y.shape
+    blocks = frame_blocks(clips, time)
+    sums = np.zeros((len(blocks), 2, channels))
+    centre = mean.astype(y.dtype)
+
+    def run(index: int) -> None:
+        n, start, stop = blocks[index]
+        kernels.gradient_sums(
+            y[n].ravel(),
+            bands,
+            channels,
+            scale,
+            shift,
+            centre,
+            dz[n].ravel(),
+            start,
+            min(stop, frames[n]),
+            sums[index, 0],
+            sums[index, 1],
+        )
+
+    run_tasks(run, range(len(blocks)))
+    sum_g, sum_gy = sums.sum(axis=0)
+    return sum_g, sum_gy + sum_g * (centre - mean)
+
+
+def input_gradient(
+    y: Array, frames: Array, scale: Array, shift: Array, terms: list[Array], dz: Array
+) -> Array:
+    """Return the gradient at the convolution's output."""
+    clips, time, bands, channels = y.shape
+    dy = empty(y.shape, y.dtype)
+
+    def run(block: tuple[int, int, int]) -> None:
+        n, start, stop = block
+        kernels.input_gradient(
+            y[n].ravel(),
+            bands,
+            channels,
+            scale,
+            shift,
+            *terms,
+            dz[n].ravel(),
+            start,
+            stop,
+            frames[n],
+            dy[n].ravel(),
+        )
+
+    run_tasks(run, frame_blocks(clips, time))
+    return dy

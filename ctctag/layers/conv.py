@@ -110,9 +110,17 @@ class Conv2d(Layer):
         weight = self.params["weight"]
         dy = as_gradient(dy, (*x.shape[:3], self.out_channels), weight.dtype)
         lengths = all_lengths(frames, x)
-        grads = {"weight": weight_gradient(x, lengths, dy, self.kernel_size)}
+        dx, grads = self.input_and_weight_gradients(x, lengths, dy)
         if "bias" in self.params:
-            grads["bias"] = row_sum(without_padding(dy, frames).reshape(*dy.shape[:1], -1, self.out_channels))
+            grads["bias"] = row_sum(without_padding(dy, frames).reshape(len(dy), -1, self.out_channels))
+        return dx, grads
+
+    def input_and_weight_gradients(
+        self, x: Array, lengths: Array, dy: Array
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """Return dx (or ``None``) and the weight's gradient, from arrays that are checked."""
+        weight = self.params["weight"]
+        grads = {"weight": weight_gradient(x, lengths, dy, self.kernel_size)}
         if not self.needs_input_grad:
             return None, grads
         flipped = np.ascontiguousarray(weight[::-1, ::-1].transpose(0, 1, 3, 2))  # (kT, kF, C_out, C_in)

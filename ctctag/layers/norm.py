@@ -147,16 +147,21 @@ def each(rows: list[Array], kernel: Callable[[int, Array], None]) -> None:
 def moments(rows: list[Array], channels: int) -> tuple[Array, Array, int]:
     """Return mean and biased variance (C,), float64, by two passes, and the number of values a channel."""
     count = sum(len(part) for part in rows)
-    if count < 2:
-        raise ParameterError(
-            f"batch norm in training needs at least two values a channel, got {count} (one vector?)"
-        )
+    check_count(count)
     sums = np.zeros((len(rows), channels))
     each(rows, lambda n, part: kernels.row_sums(part, sums[n]))
     mean = sums.sum(axis=0) / count
     squares = np.zeros((len(rows), channels))
     each(rows, lambda n, part: kernels.square_sums(part, mean, squares[n]))
     return mean, squares.sum(axis=0) / count, count
+
+
+def check_count(count: int) -> None:
+    """Raise if a channel has fewer than two values, which have no unbiased variance."""
+    if count < 2:
+        raise ParameterError(
+            f"batch norm in training needs at least two values a channel, got {count} (one vector?)"
+        )
 
 
 def update_running(

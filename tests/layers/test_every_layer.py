@@ -36,6 +36,7 @@ CASES = {
     "conv": (lambda dtype=F64: Conv2d(2, 3, dtype=dtype), MAPS),
     "conv 5 x 1 without bias": (lambda dtype=F64: Conv2d(2, 3, (5, 1), bias=False, dtype=dtype), MAPS),
     "conv block": (lambda dtype=F64: ConvBlock(2, 3, dtype=dtype), MAPS),
+    "fused conv block": (lambda dtype=F64: ConvBlock(2, 16, dtype=dtype), MAPS),
     "batch norm": (lambda dtype=F64: BatchNorm(2, dtype=dtype), MAPS),
     "relu": (lambda dtype=F64: ReLU(), MAPS),
     "sigmoid": (lambda dtype=F64: Sigmoid(), FRAMES),

@@ -8,6 +8,7 @@ import numpy as np
 
 from ctctag._threads import run_tasks, single_threaded_blas
 from ctctag.layers._base import Array
+from ctctag.layers._buffers import empty
 
 __all__ = ["affine", "outer_sum", "row_sum"]
 
@@ -18,7 +19,7 @@ _PARTS = 16  # partial sums of a gradient: bounds their memory
 def affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Return ``x @ weight + bias`` for x (..., in), weight (in, out), bias (out,)."""
     rows = x.reshape(-1, x.shape[-1])
-    y = np.empty((len(rows), weight.shape[1]), dtype=x.dtype)
+    y = empty((len(rows), weight.shape[1]), x.dtype)
 
     def block(start: int) -> None:
         part = y[start : start + _ROWS]

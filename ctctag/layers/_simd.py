@@ -1,4 +1,4 @@
-"""Vectors of 64 bytes for kernels: sixteen float32 or eight float64 in one register, with + - * and fma.
+"""Vectors of 64 bytes for kernels: sixteen float32 or eight float64 in one register, with + - * / and fma.
 
 LLVM turns a plain inner loop into vector code only if it can prove that no store touches a later load, and
 gives up where a kernel reads and writes a dozen places at once, as the transforms of a fast convolution do.
@@ -21,7 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-__all__ = ["fma", "lanes", "larger", "load", "pick", "spread", "store"]
+__all__ = ["fma", "lanes", "larger", "load", "pick", "power_of_two", "spread", "store"]
 
 _BYTES = 64
 
@@ -82,6 +82,12 @@ if numba.config.DISABLE_JIT:
     def fma(a: Any, b: Any, c: Any) -> Any:
         """Return a · b + c, rounded once."""
         return a * b + c
+
+    def power_of_two(shifted: Any) -> Any:
+        """Return 2^k of shifted = k + 1.5 · 2^m, k a whole number and m the bits of a mantissa."""
+        bits, one = (np.int32, 0x3F800000) if shifted.dtype == np.float32 else (np.int64, 0x3FF << 52)
+        shift = 23 if shifted.dtype == np.float32 else 52
+        return ((shifted.view(bits) << bits(shift)) + bits(one)).view(shifted.dtype)
 
     def larger(a: Any, b: Any) -> Any:
         """Return the larger of two vectors, lane by lane; the second where they cannot be compared."""
@@ -144,7 +150,12 @@ else:
                 return vectors[0](*vectors), lambda context, builder, signature, args: emit(builder, *args)
             return None
 
-        if operands == 2:
+        if operands == 1:
+
+            @intrinsic
+            def call(typingctx: Any, a: Any) -> Any:
+                return typed(a)
+        elif operands == 2:
 
             @intrinsic
             def call(typingctx: Any, a: Any, b: Any) -> Any:
@@ -166,6 +177,15 @@ else:
     def _emit_pick(builder: Any, a: Any, b: Any, yes: Any, no: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", a, b), yes, no)
 
+    def _emit_power_of_two(builder: Any, shifted: Any) -> Any:
+        single = shifted.type.element == ir.FloatType()
+        whole = ir.IntType(32 if single else 64)
+        kind = ir.VectorType(whole, shifted.type.count)
+        shift = ir.Constant(kind, [23 if single else 52] * shifted.type.count)
+        one = ir.Constant(kind, [0x3F800000 if single else 0x3FF << 52] * shifted.type.count)
+        bits = builder.add(builder.shl(builder.bitcast(shifted, kind), shift), one)
+        return builder.bitcast(bits, shifted.type)
+
     def _emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
         kind = "f32" if a.type.element == ir.FloatType() else "f64"
         function = cgutils.get_or_insert_function(
@@ -180,9 +200,16 @@ else:
         2,
         "Return the larger of two vectors, lane by lane; the second where they cannot be compared.",
     )
+    power_of_two = _elementwise(
+        _emit_power_of_two,
+        1,
+        "Return 2^k of shifted = k + 1.5 · 2^m, k a whole number and m the bits of a mantissa.",
+    )
     _add = _elementwise(lambda builder, a, b: builder.fadd(a, b), 2, "Return a + b.")
     _subtract = _elementwise(lambda builder, a, b: builder.fsub(a, b), 2, "Return a - b.")
     _multiply = _elementwise(lambda builder, a, b: builder.fmul(a, b), 2, "Return a · b.")
+
+    _divide = _elementwise(lambda builder, a, b: builder.fdiv(a, b), 2, "Return a / b.")
 
     @overload(lanes)
     def _overload_lanes(array):
@@ -205,4 +232,10 @@ else:
     def _overload_multiply(a, b):
         if isinstance(a, Vector) and a == b:
             return lambda a, b: _multiply(a, b)
+        return None
+
+    @overload(operator.truediv)
+    def _overload_divide(a, b):
+        if isinstance(a, Vector) and a == b:
+            return lambda a, b: _divide(a, b)
         return None

@@ -22,7 +22,9 @@ from ctctag.layers._base import (
     valid_frames,
     without_padding,
 )
+from ctctag.layers._buffers import empty, zeros
 from ctctag.layers._products import affine, outer_sum, row_sum
+from ctctag.layers._simd import lanes
 
 __all__ = ["GRU", "BiGRU", "LastStates"]
 
@@ -100,46 +102,52 @@ class BiGRU(Layer):
         padded = valid_frames(lengths, x)
         x = without_padding(x, padded)
         frames = all_lengths(padded, x)
-        size = self.units
-        y = np.zeros((*x.shape[:2], size * len(weights)), dtype=x.dtype)
-        gates = [affine(x, np.ascontiguousarray(w["weight_ih"].T), w["bias_ih"]) for w in weights]
-        recurrent = [np.zeros((*x.shape[:2], size), dtype=x.dtype) for _ in weights]
-        transposed = [np.ascontiguousarray(w["weight_hh"].T) for w in weights]
+        size, full = self.units, self._full_units
+        new = empty if padded is None else zeros  # where no kernel writes there must be zeros
+        inputs = [(_fill(w["weight_ih"], size, full), _fill(w["bias_ih"], size, full)) for w in weights]
+        gates = [affine(x, np.ascontiguousarray(weight.T), bias) for weight, bias in inputs]
+        states, recurrent = ([new((*x.shape[:2], full), x.dtype) for _ in weights] for _ in range(2))
+        transposed = [np.ascontiguousarray(_fill_square(w["weight_hh"], size, full).T) for w in weights]
+        biases = [_fill(w["bias_hh"], size, full) for w in weights]
 
         def run(task: tuple[int, slice]) -> None:
             d, clips = task
             kernels.recur(
                 gates[d][clips],
                 transposed[d],
-                weights[d]["bias_hh"],
+                biases[d],
                 frames[clips],
                 self.directions[d][1],
-                y[clips, :, d * size : (d + 1) * size],
+                states[d][clips],
                 recurrent[d][clips],
             )
 
         with single_threaded_blas():
             run_tasks(run, _tasks(len(weights), len(x)))
-        return y, (x, frames, y, gates, recurrent)
+        y = np.concatenate([h[:, :, :size] for h in states], axis=2)
+        return y, (x, padded, states, gates, recurrent)
 
     def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array, dict[str, Array]]:
         """Return the gradients of input, weights and biases; see `Layer.backward`."""
-        x, frames, y, gates, recurrent = cache
-        dy = as_gradient(dy, y.shape, y.dtype)
-        size = self.units
-        states = [y[:, :, d * size : (d + 1) * size] for d in range(len(self.directions))]
-        previous = [_previous(h, reverse) for h, (_, reverse) in zip(states, self.directions, strict=True)]
-        dgates = [np.zeros((*x.shape[:2], 4 * size), dtype=x.dtype) for _ in states]
+        x, padded, states, gates, recurrent = cache
+        frames = all_lengths(padded, x)
+        size, full = self.units, self._full_units
+        dy = as_gradient(dy, (*x.shape[:2], size * len(states)), x.dtype)
         weights = [self._weights(name) for name, _ in self.directions]
+        squares = [_fill_square(w["weight_hh"], size, full) for w in weights]
+        new = empty if padded is None else zeros
+        dgates = [new((*x.shape[:2], 4 * full), x.dtype) for _ in states]
+        previous = [_previous(h, reverse) for h, (_, reverse) in zip(states, self.directions, strict=True)]
+        dstates = [_fill(dy[:, :, d * size : (d + 1) * size], size, full, axis=2) for d in range(len(states))]
 
         def run(task: tuple[int, slice]) -> None:
             d, clips = task
             kernels.recur_back(
-                dy[clips, :, d * size : (d + 1) * size],
+                dstates[d][clips],
                 gates[d][clips],
                 recurrent[d][clips],
                 previous[d][clips],
-                weights[d]["weight_hh"],
+                squares[d],
                 frames[clips],
                 self.directions[d][1],
                 dgates[d][clips],
@@ -148,23 +156,31 @@ class BiGRU(Layer):
         with single_threaded_blas():
             run_tasks(run, _tasks(len(states), len(x)))
 
-        dx = np.zeros_like(x)
+        dx: Array | None = None
         grads: dict[str, Array] = {}
         for d, (name, _) in enumerate(self.directions):
             # The columns are n, r, z, h W_hn: the first three for the input, the last three for the state.
-            columns = dgates[d].reshape(-1, 4 * size)
-            weight_nrz = np.roll(weights[d]["weight_ih"], size, axis=0)
-            dx += affine(columns[:, : 3 * size], weight_nrz).reshape(x.shape)
-            dweight_nrz = outer_sum(x, columns[:, : 3 * size])
+            columns = dgates[d].reshape(-1, 4 * full)
+            weight_nrz = np.roll(_fill(weights[d]["weight_ih"], size, full), full, axis=0)
+            part = affine(columns[:, : 3 * full], weight_nrz).reshape(x.shape)
+            dx = part if dx is None else np.add(dx, part, out=dx)
+            dweight_nrz = outer_sum(x, columns[:, : 3 * full]).T
+            dweight_rzn = outer_sum(previous[d], columns[:, full:]).T
             bias = row_sum(dgates[d])
             direction = {
-                "weight_ih": np.ascontiguousarray(np.roll(dweight_nrz, -size, axis=1).T),
-                "weight_hh": np.ascontiguousarray(outer_sum(previous[d], columns[:, size:]).T),
-                "bias_ih": np.roll(bias[: 3 * size], -size),
-                "bias_hh": bias[size:].copy(),
+                "weight_ih": _take(np.roll(dweight_nrz, -full, axis=0), size, full),
+                "weight_hh": np.ascontiguousarray(_take(dweight_rzn, size, full)[:, :size]),
+                "bias_ih": _take(np.roll(bias[: 3 * full], -full), size, full),
+                "bias_hh": _take(bias[full:], size, full),
             }
             grads.update(prefixed(name, direction) if name else direction)
         return dx, grads
+
+    @property
+    def _full_units(self) -> int:
+        """The units, filled up with idle ones to whole vectors."""
+        w = lanes(next(iter(self.params.values())))
+        return -(-self.units // w) * w
 
     def _weights(self, name: str) -> dict[str, Array]:
         return {key: self.params[f"{name}.{key}" if name else key] for key in _KEYS}
@@ -268,9 +284,34 @@ def _tasks(directions: int, clips: int) -> list[tuple[int, slice]]:
 
 def _previous(h: Array, reverse: bool) -> Array:
     """Return the state before each frame, in the order of time or against it; padded frames of h are zero."""
-    previous = np.zeros(h.shape, dtype=h.dtype)
+    previous = empty(h.shape, h.dtype)
     if reverse:
         previous[:, :-1] = h[:, 1:]
+        previous[:, -1] = 0
     else:
         previous[:, 1:] = h[:, :-1]
+        previous[:, 0] = 0
     return previous
+
+
+def _fill(array: Array, size: int, full: int, axis: int = 0) -> Array:
+    """Return `array` with each group of `size` entries along an axis filled up to `full` with zeros."""
+    if size == full:
+        return np.ascontiguousarray(array)
+    groups = array.shape[axis] // size
+    split = array.reshape(*array.shape[:axis], groups, size, *array.shape[axis + 1 :])
+    filled = np.zeros((*array.shape[:axis], groups, full, *array.shape[axis + 1 :]), dtype=array.dtype)
+    filled[(slice(None),) * (axis + 1) + (slice(size),)] = split
+    return filled.reshape(*array.shape[:axis], groups * full, *array.shape[axis + 1 :])
+
+
+def _fill_square(weight: Array, size: int, full: int) -> Array:
+    """Return the recurrent weight (3H, H) with both its axes filled up."""
+    return _fill(_fill(weight, size, full), size, full, axis=1)
+
+
+def _take(array: Array, size: int, full: int) -> Array:
+    """Return a contiguous copy of `array` (groups · full, ...) without what `_fill` added."""
+    return np.ascontiguousarray(array.reshape(-1, full, *array.shape[1:])[:, :size]).reshape(
+        -1, *array.shape[1:]
+    )

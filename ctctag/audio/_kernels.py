@@ -2,8 +2,8 @@
 
 A triangle has few bins (15 on average for 64 bands of 513), too few for vector instructions along it. So the
 magnitudes of `LANES` frames are laid next to each other, and one instruction adds a bin to a band of all of
-them: twice as fast as the full matrix product of a BLAS library. A sum runs over its bins in order, whichever
-lane it is in, so the result does not depend on how frames are grouped.
+them: 1.6 times as fast as magnitudes and the full matrix product by NumPy on one thread. A sum runs over its
+bins in order, whichever lane it is in, so the result does not depend on how frames are grouped.
 """
 
 from typing import Any

@@ -14,6 +14,7 @@ __all__ = [
     "BLANK_STYLE",
     "GREY",
     "INK",
+    "band_centres",
     "check_events",
     "check_frame_times",
     "check_log_mel",
@@ -131,6 +132,31 @@ def frame_edges(times: Array) -> tuple[float, float]:
     """Return where the first frame begins and the last one ends, given the centres."""
     half = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.5
     return float(times[0]) - half, float(times[-1]) + half
+
+
+def band_centres(log_mel: Any) -> Array:
+    """Return the centre of each mel band in Hz, for the frequency axis of a spectrogram.
+
+    Parameters
+    ----------
+    log_mel : LogMel
+        Settings of the features, see `ctctag.audio.LogMel`.
+
+    Returns
+    -------
+    ndarray, shape (n_mels,)
+        Equally spaced on the mel scale, between ``fmin`` and ``fmax``.
+
+    Examples
+    --------
+    >>> from ctctag.audio import LogMel
+    >>> band_centres(LogMel(n_mels=3)).round()
+    array([ 792., 1733., 3723.])
+    """
+    from ctctag.audio import hz_to_mel, mel_to_hz
+
+    low, high = hz_to_mel([log_mel.fmin, log_mel.fmax], scale=log_mel.scale)
+    return np.asarray(mel_to_hz(np.linspace(low, high, log_mel.n_mels + 2)[1:-1], scale=log_mel.scale))
 
 
 def time_limits(times: Array) -> tuple[float, float]:

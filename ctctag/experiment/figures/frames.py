@@ -50,7 +50,7 @@ def plot_frame_predictions(
     threshold : float
         A class counts as found where its probability reaches this, in (0, 1).
     mel_frequencies : array_like, shape (n_mels,), float, optional
-        Centre of each band in Hz; without it the axis numbers the bands.
+        Centre of each band in Hz (`band_centres`); without it the axis numbers the bands.
     title : str
         Written above.
 
@@ -137,7 +137,7 @@ def plot_tagging(
     blank : int
         Column of the blank, if the frame probabilities have one column more than there are classes.
     mel_frequencies : array_like, shape (n_mels,), float, optional
-        Centre of each band in Hz; without it the axis numbers the bands.
+        Centre of each band in Hz (`band_centres`); without it the axis numbers the bands.
     title : str
         Written above, usually the name of the file.
 

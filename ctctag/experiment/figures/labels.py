@@ -43,7 +43,7 @@ def plot_labels(
     classes : sequence of str, optional
         If given, any other label is an error.
     mel_frequencies : array_like, shape (n_mels,), float, optional
-        Centre of each band in Hz; without it the axis numbers the bands.
+        Centre of each band in Hz (`band_centres`); without it the axis numbers the bands.
     title : str
         Written above.
 

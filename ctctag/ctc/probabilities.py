@@ -60,7 +60,7 @@ def tag_probs(
 
     def run(n: int) -> None:
         T = int(scores.lengths[n])
-        bad[n] = noisy_or(scores.x[n, :T], scores.kind, scores.tolerance, np.empty((T, C)), probs[n])
+        bad[n] = noisy_or(scores.x[n, :T], scores.kind, scores.tolerance, probs[n])
 
     run_tasks(run, range(N))
     for n in np.flatnonzero(bad >= 0):

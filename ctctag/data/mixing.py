@@ -201,9 +201,10 @@ def remix(
 def _settings(mixer: Mixer, out: Path, *, clips: int, protocol: str, folds: int, seed: int) -> dict[str, Any]:
     mix = {"protocol": protocol, "folds": folds, "seed": seed, **mixer.settings()}
     for name, source in (("events", mixer.source), ("noise", mixer.noise)):
-        if source is not None and source.fingerprint():
+        contents = "" if source is None else source.fingerprint()
+        if source is not None and contents:
             mix[name] = _relative(source.name, out)
-            mix[f"{name}_hash"] = source.fingerprint()
+            mix[f"{name}_hash"] = contents
     return {
         "format": FORMAT,
         "classes": list(mixer.classes),

@@ -10,7 +10,7 @@ few lines, and decoding. `ctctag.models` builds the real ones in the same way.
 # Data
 # ----
 # Clips of four seconds, one or two of four synthetic events in each. All that training gets to know is their
-# order. Frames are 125 ms apart: few frames make a quick example.
+# order. Frames are 100 ms apart: few frames make a quick example.
 
 import numpy as np
 
@@ -23,10 +23,13 @@ from ctctag.numerics import softmax
 from ctctag.optim import Adam
 
 mixer = Mixer(
-    SyntheticSource(["alert", "keys", "knock", "speech"]), clip_seconds=4, events_per_clip=(1, 2), snr_db=25
+    SyntheticSource(["cough", "doorslam", "phone", "switch"]),
+    clip_seconds=4,
+    events_per_clip=(1, 2),
+    snr_db=25,
 )
 classes = mixer.classes
-log_mel = LogMel(n_mels=32, hop_length=2000)
+log_mel = LogMel(n_mels=32, hop_length=1600)
 
 clips = [mixer.mix([1, index]) for index in range(176)]
 features = [log_mel(clip.samples) for clip in clips]
@@ -71,7 +74,7 @@ print("weights:", sum(array.size for array in network.params.values()))
 # early; see `ctctag.training`.)
 
 optimiser = Adam(network.params, lr=5e-3)
-for epoch in range(1, 21):
+for epoch in range(1, 29):
     losses = []
     order = rng.permutation(train)
     for batch in np.array_split(order, len(order) // 8):
@@ -81,7 +84,7 @@ for epoch in range(1, 21):
         dx, grads = network.backward(dlogits, cache)
         optimiser.step(grads)
         losses.append(float(loss))
-    if epoch in (1, 2, 4, 6, 8, 12, 16, 20):
+    if epoch in (1, 2, 4, 8, 12, 16, 20, 28):
         logits, _ = network.forward(x[test])
         right = sum(
             [k - 1 for k in heard.labels] == sequences[n]

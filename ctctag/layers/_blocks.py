@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 __all__ = ["Block", "frame_blocks", "shares"]
 
-FRAMES = 40  # frames of a task; 240 frames make six tasks, so that even one clip keeps several threads busy
+FRAMES = 40  # frames of a task in a small batch; 240 make six tasks, so that one clip keeps threads busy
+WHOLE = 8  # from this many clips on a task is a whole clip: handing out a task costs some 20 microseconds
 SHARES = 16  # partial sums of a gradient over the batch: bounds their memory
 
 
@@ -17,9 +18,13 @@ class Block(NamedTuple):
 
 
 def frame_blocks(clips: int, frames: int) -> list[Block]:
-    """Cut every clip into blocks of at most `FRAMES` frames."""
-    starts = range(0, frames, FRAMES)
-    return [Block(clip, start, min(start + FRAMES, frames)) for clip in range(clips) for start in starts]
+    """Cut every clip of a small batch into blocks of at most `FRAMES` frames; of a large one into none."""
+    step = frames if clips >= WHOLE else FRAMES
+    return [
+        Block(clip, start, min(start + step, frames))
+        for clip in range(clips)
+        for start in range(0, frames, step)
+    ]
 
 
 def shares(blocks: list[Block]) -> list[list[Block]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ctctag._jit import jit
 from ctctag.layers._simd import fma, lanes, load, pick, power_of_two, spread, store
+from ctctag.layers._vector_product import multiply
 
 __all__ = ["recur", "recur_back"]
 
@@ -60,12 +61,12 @@ def recur(gates, weight, bias, lengths, reverse, states, recurrent):
     w = lanes(bias)
     h = np.zeros((clips, size), bias.dtype)
     share = np.empty((clips, 3 * size), bias.dtype)
-    flat_h, flat_share = h.reshape(-1), share.reshape(-1)
+    flat_h, flat_share, flat_weight = h.reshape(-1), share.reshape(-1), weight.reshape(-1)
     flat_gates, flat_states, flat_recurrent = gates.reshape(-1), states.reshape(-1), recurrent.reshape(-1)
     one, two = spread(bias, 1.0), spread(bias, 2.0)
     zero = spread(bias, 0.0)
     for k in range(lengths.max()):
-        np.dot(h, weight, share)
+        multiply(flat_h, 0, size, 1, clips, size, flat_weight, 0, 3 * size, flat_share, 0, False)
         for b in range(clips):
             if k >= lengths[b]:
                 continue
@@ -106,7 +107,7 @@ def recur_back(dstates, gates, recurrent, previous, weight, lengths, reverse, dg
     flat_dh, flat_through, flat_dshare = dh.reshape(-1), through.reshape(-1), dshare.reshape(-1)
     flat_dstates, flat_gates = dstates.reshape(-1), gates.reshape(-1)
     flat_recurrent, flat_previous = recurrent.reshape(-1), previous.reshape(-1)
-    flat_dgates = dgates.reshape(-1)
+    flat_dgates, flat_weight = dgates.reshape(-1), weight.reshape(-1)
     w = lanes(flat_dh)
     one = spread(flat_dh, 1.0)
     for k in range(lengths.max() - 1, -1, -1):
@@ -134,6 +135,6 @@ def recur_back(dstates, gates, recurrent, previous, weight, lengths, reverse, dg
                 store(flat_dshare, b * 3 * size + size + j, dz)
                 store(flat_dshare, b * 3 * size + 2 * size + j, dhn)
                 store(flat_through, b * size + j, d * z)
-        np.dot(dshare, weight, dh)
+        multiply(flat_dshare, 0, 3 * size, 1, clips, 3 * size, flat_weight, 0, size, flat_dh, 0, False)
         for i in range(0, clips * size, w):  # a clip whose end is not reached yet has zeros in both
             store(flat_dh, i, load(flat_dh, i) + load(flat_through, i))

@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 
-from ctctag._threads import run_tasks, single_threaded_blas
+from ctctag._threads import run_tasks
 from ctctag.layers import _winograd_kernels as kernels
 from ctctag.layers._base import Array
 from ctctag.layers._blocks import frame_blocks, shares
-from ctctag.layers._buffers import empty
+from ctctag.layers._buffers import empty, zeros
 from ctctag.layers._simd import lanes
 
 __all__ = ["convolve", "kernel_gradient", "scratch", "serves", "transform_kernel", "transform_kernel_back"]
@@ -75,8 +75,7 @@ def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
             x[n].ravel(), lengths[n], bands, kernel, bias, start, stop, tile_rows, arrays, y[n].ravel()
         )
 
-    with single_threaded_blas():
-        run_tasks(block, frame_blocks(*x.shape[:2]))
+    run_tasks(block, frame_blocks(*x.shape[:2]))
     return y
 
 
@@ -88,7 +87,7 @@ def kernel_gradient(x: Array, lengths: Array, dy: Array) -> Array:
 
     def share(index: int) -> None:
         tile_rows, arrays = scratch(bands, max(inputs, outputs), x)
-        dkernel = np.zeros((36, inputs, outputs), dtype=x.dtype)
+        dkernel = zeros((36 * inputs * outputs,), x.dtype)
         for n, start, stop in parts[index]:
             kernels.kernel_gradient(
                 x[n].ravel(),
@@ -103,8 +102,7 @@ def kernel_gradient(x: Array, lengths: Array, dy: Array) -> Array:
                 arrays,
                 dkernel,
             )
-        dweight[index] = transform_kernel_back(dkernel)
+        dweight[index] = transform_kernel_back(dkernel.reshape(36, inputs, outputs))
 
-    with single_threaded_blas():
-        run_tasks(share, range(len(parts)))
+    run_tasks(share, range(len(parts)))
     return dweight.sum(axis=0)

@@ -3,7 +3,7 @@
 Four outputs of a correlation with three weights need 12 products when computed one by one, but 6 by the
 identity y = Aᵀ [(G w) ⊙ (Bᵀ x)], with Bᵀ, G and Aᵀ small constant matrices. Used along both axes, a tile of
 4 x 4 outputs takes 36 products in place of 144. Over all tiles of a block of frames, each of the 36 is one
-product of matrices, (tiles, C_in) times (C_in, C_out), which goes to the BLAS. Backwards the same factors
+product of matrices, (tiles, C_in) times (C_in, C_out). Backwards the same factors
 are read from the other end: with dM = A dy Aᵀ the kernel's gradient is Gᵀ [Σ (Bᵀ x B) ⊙ dM] G, and the
 input's gradient is a convolution again.
 
@@ -15,10 +15,9 @@ All arrays that vectors are loaded from are flat; a place (t, f, c) is computed 
 multiple of the vector's lanes.
 """
 
-import numpy as np
-
 from ctctag._jit import jit
 from ctctag.layers._simd import fma, lanes, load, spread, store
+from ctctag.layers._vector_product import multiply
 
 __all__ = [
     "convolve",
@@ -242,10 +241,10 @@ def _convolve_padded(padded, tile_rows, tile_columns, columns, kernel, spare, v,
     inputs, outputs = kernel.shape[1], kernel.shape[2]
     tiles = tile_rows * tile_columns
     _transform_input(padded, tile_rows, tile_columns, columns, inputs, spare, v)
-    v3 = v[: 36 * tiles * inputs].reshape(36, tiles, inputs)
-    m3 = m[: 36 * tiles * outputs].reshape(36, tiles, outputs)
+    flat = kernel.reshape(-1)
     for k in range(36):
-        np.dot(v3[k], kernel[k], m3[k])
+        at, by, to = k * tiles * inputs, k * inputs * outputs, k * tiles * outputs
+        multiply(v, at, inputs, 1, tiles, inputs, flat, by, outputs, m, to, False)
     _transform_output(m, tile_rows, tile_columns, outputs, spare, out)
 
 
@@ -279,11 +278,10 @@ def convolve(x, length, bands, kernel, bias, begin, end, tile_rows, scratch, y):
 
 @jit
 def kernel_gradient(x, length, bands, inputs, dy, outputs, begin, end, tile_rows, scratch, dkernel):
-    """Add the share of frames begin ... end of one clip to dkernel (36, C_in, C_out), transformed."""
+    """Add the share of frames begin ... end of a clip to the transformed dkernel (36, C_in, C_out), flat."""
     spare, padded, v, m, _ = scratch
     tile_columns = (bands + 3) // 4
     columns = 4 * tile_columns + 2
-    product = np.empty((inputs, outputs), x.dtype)
     last = min(end, length)
     for start in range(begin, last, 4 * tile_rows):
         rows = min(4 * tile_rows, last - start)
@@ -292,19 +290,7 @@ def kernel_gradient(x, length, bands, inputs, dy, outputs, begin, end, tile_rows
         _transform_output_back(padded, here, tile_columns, columns, outputs, spare, m)
         _pad(x, 0, length, start - 1, 4 * here + 2, bands, columns, inputs, padded)
         _transform_input(padded, here, tile_columns, columns, inputs, spare, v)
-        _add_products(v, m, here * tile_columns, product, dkernel)
-
-
-@jit
-def _add_products(v, m, tiles, product, dkernel):
-    """Add v[k]ᵀ m[k] to dkernel[k], for each of the 36."""
-    inputs, outputs = product.shape
-    v3 = v[: 36 * tiles * inputs].reshape(36, tiles, inputs)
-    m3 = m[: 36 * tiles * outputs].reshape(36, tiles, outputs)
-    w = lanes(v)
-    flat, total = product.reshape(-1), dkernel.reshape(-1)
-    for k in range(36):
-        np.dot(v3[k].T, m3[k], product)
-        at = k * inputs * outputs
-        for i in range(0, inputs * outputs, w):
-            store(total, at + i, load(total, at + i) + load(flat, i))
+        tiles = here * tile_columns
+        for k in range(36):  # v[k]ᵀ m[k]
+            at, by, to = k * tiles * inputs, k * tiles * outputs, k * inputs * outputs
+            multiply(v, at, 1, inputs, inputs, tiles, m, by, outputs, dkernel, to, True)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_integer
-from ctctag._threads import run_tasks, single_threaded_blas
+from ctctag._threads import run_tasks
 from ctctag.exceptions import ParameterError
 from ctctag.layers import _gru_kernels as kernels
 from ctctag.layers._base import (
@@ -122,8 +122,7 @@ class BiGRU(Layer):
                 recurrent[d][clips],
             )
 
-        with single_threaded_blas():
-            run_tasks(run, _tasks(len(weights), len(x)))
+        run_tasks(run, _tasks(len(weights), len(x)))
         y = np.concatenate([h[:, :, :size] for h in states], axis=2)
         return y, (x, padded, states, gates, recurrent)
 
@@ -153,8 +152,7 @@ class BiGRU(Layer):
                 dgates[d][clips],
             )
 
-        with single_threaded_blas():
-            run_tasks(run, _tasks(len(states), len(x)))
+        run_tasks(run, _tasks(len(states), len(x)))
 
         dx: Array | None = None
         grads: dict[str, Array] = {}

@@ -105,5 +105,5 @@ def lattice(
     states[1::2] = labels
     occupancy = np.zeros_like(alpha) if loss == np.inf else np.exp(alpha + beta + loss)
     classes = np.zeros(scores.x.shape[1:])
-    np.add.at(classes, (slice(None), states), occupancy)
+    np.add.at(classes, (slice(None), states), occupancy)  # type: ignore[arg-type]
     return Lattice(alpha, beta, occupancy, classes, states, loss)

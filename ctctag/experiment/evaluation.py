@@ -200,8 +200,8 @@ def summary_lines(result: Evaluation) -> list[str]:
             f"sequence error rate {scores['sequence_error_rate']:.3f} ("
             + ", ".join(f"{count} {name}" for name, count in counts.items())
             + f" in {scores['reference_labels']} labels)",
-            f"exact sequences {scores['exact_sequence_rate']:.3f}, "
-            f"order of pairs {scores['order_accuracy']:.3f}",
+            f"exact sequences {scores['exact_sequence_rate']:.3f}, order of pairs "
+            + ("n/a" if scores["order_accuracy"] is None else f"{scores['order_accuracy']:.3f}"),
             "(best path; the likeliest labelling may differ)",
         ]
     return lines

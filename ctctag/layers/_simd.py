@@ -65,7 +65,7 @@ def _is_flat(array: Any) -> bool:
     )
 
 
-if numba.config.DISABLE_JIT:
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     def load(array: Any, index: int) -> Any:
         """Return the vector that starts at ``array[index]``."""

@@ -129,7 +129,7 @@ class Conv2d(Layer):
 
 def check_kernel_size(kernel_size: int | tuple[int, int]) -> tuple[int, int]:
     """Return frames and bands of a kernel, both odd."""
-    pair = (kernel_size, kernel_size) if np.ndim(kernel_size) == 0 else tuple(kernel_size)
+    pair = (kernel_size, kernel_size) if isinstance(kernel_size, int | np.integer) else tuple(kernel_size)
     if len(pair) != 2:
         raise ParameterError(f"kernel_size must be one number or (frames, bands), got {kernel_size!r}")
     kt, kf = (check_integer(size, "kernel_size", low=1) for size in pair)

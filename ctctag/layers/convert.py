@@ -98,11 +98,15 @@ def _entries(layer: Layer) -> list[tuple[str, Array, _Turn, _Turn]]:
         layer = layer.parts()
     if isinstance(layer, Sequential):
         return [
-            (f"{name}.{key}", *rest) for name, inner in layer.layers.items() for key, *rest in _entries(inner)
+            (f"{name}.{key}", array, turn, back)
+            for name, inner in layer.layers.items()
+            for key, array, turn, back in _entries(inner)
         ]
-    entries = []
+    entries: list[tuple[str, Array, _Turn, _Turn]] = []
     for name, array in layer.params.items():
-        there, turn, back = name, _same, _same
+        there = name
+        turn: _Turn = _same
+        back: _Turn = _same
         if isinstance(layer, Conv2d) and name == "weight":
             turn, back = (lambda a: a.transpose(3, 2, 0, 1)), (lambda a: a.transpose(2, 3, 1, 0))
         elif isinstance(layer, Dense) and name == "weight":

@@ -126,7 +126,7 @@ class BiGRU(Layer):
         y = np.concatenate([h[:, :, :size] for h in states], axis=2)
         return y, (x, padded, states, gates, recurrent)
 
-    def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array, dict[str, Array]]:
+    def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array | None, dict[str, Array]]:
         """Return the gradients of input, weights and biases; see `Layer.backward`."""
         x, padded, states, gates, recurrent = cache
         frames = all_lengths(padded, x)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ctctag.exceptions import ParameterError
@@ -55,20 +56,22 @@ class Sequential(Layer):
         self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
         """Return the output of the last layer, and the caches of all; see `Layer.forward`."""
+        y: Any = x
         caches = []
         for layer in self.layers.values():
-            x, cache = layer.forward(x, lengths=lengths, training=training)
-            lengths = layer.output_lengths(lengths)
+            y, cache = layer.forward(y, lengths=lengths, training=training)
+            lengths = layer.output_lengths(None if lengths is None else np.asarray(lengths))
             caches.append(cache)
-        return x, caches
+        return y, caches
 
     def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array | None, dict[str, Array]]:
         """Walk back through the layers, handing each the gradient at its output; see `Layer.backward`."""
+        dx: Any = dy
         grads: dict[str, Array] = {}
         for (name, layer), layer_cache in zip(reversed(self.layers.items()), reversed(cache), strict=True):
-            dy, layer_grads = layer.backward(dy, layer_cache)
+            dx, layer_grads = layer.backward(dx, layer_cache)
             grads.update(prefixed(name, layer_grads))
-        return dy, {name: grads[name] for name in self.params}  # in the order of the parameters
+        return dx, {name: grads[name] for name in self.params}  # in the order of the parameters
 
     def output_lengths(self, lengths: Array | None) -> Array | None:
         """Return the valid frames of the last layer's output."""

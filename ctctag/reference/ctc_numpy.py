@@ -105,5 +105,5 @@ def ctc_loss_and_grad_numpy(
     if log_total == -np.inf:
         return np.inf, grad
     occupancy = np.exp(alpha + beta - log_total)  # (T, S)
-    np.subtract.at(grad, (slice(None), states), occupancy)
+    np.subtract.at(grad, (slice(None), states), occupancy)  # type: ignore[arg-type]
     return float(-log_total), grad

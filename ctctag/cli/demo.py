@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("ctctag-demo"), metavar="DIR", help="folder for everything"
     )
-    parser.add_argument("--clips", type=int, default=400, metavar="N", help="clips to mix")
+    parser.add_argument("--clips", type=int, default=480, metavar="N", help="clips to mix")
     parser.add_argument("--epochs", type=int, default=40, metavar="N", help="epochs of each training")
     add_common(parser)
     set_example(parser, "ctctag demo", "ctctag demo --out somewhere --seed 7")

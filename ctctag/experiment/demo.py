@@ -198,7 +198,8 @@ def _report(demo: Demo, path: Path) -> Path:
 
     report = Report(
         "Audio tagging with sequentially labelled data",
-        f"A demonstration on {len(dataset)} synthetic clips of {_SECONDS:g} s, a quarter of them unheard in training",
+        f"A demonstration on {len(dataset)} synthetic clips of {_SECONDS:g} s, a quarter of them unheard in "
+        "training",
     )
     report.section("The four systems").text(
         "Each was trained on the same clips. The baseline, CRAP and CRMP learn which events occur; CRNN-CTC "

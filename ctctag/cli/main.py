@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ParameterError as error:
         print(f"ctctag: {error}", file=sys.stderr)
         return 2
-    except (CtctagError, OSError) as error:
-        print(f"ctctag: {error}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # pragma: no cover - the reader has gone away, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (CtctagError, OSError) as error:
+        print(f"ctctag: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ctctag: interrupted", file=sys.stderr)

@@ -82,7 +82,7 @@ def _fma(a, b, c):
 
 @overload(_fma)
 def _(a, b, c):
-    return lambda a, b, c: _fused(a, b, c)
+    return lambda a, b, c: _fused(a, b, c)  # type: ignore[call-arg]
 
 
 def _bits(x):
@@ -257,9 +257,9 @@ def _(z):
 
 @jit(fastmath={"reassoc"})
 def _total(values, count):
-    total = values.dtype.type(0)
+    total = 0.0  # in float64: next to a peak of 1, float32 would round the rest away, always the same way
     for i in range(count):
-        total += values[i]
+        total += float(values[i])
     return total
 
 
@@ -267,8 +267,9 @@ def _total(values, count):
 def _normalise(x, t, kind, tolerance, exps):
     """Write exponentials or probabilities of frame t into `exps`; return peak, total and whether it is good.
 
-    For logits (kind 0) they are e ** (x - peak), and the total is their sum: at least 1. Of log-probabilities
-    (1) and probabilities (2) the peak is 0, and they must add up to 1 within the tolerance.
+    For logits (kind 0) they are e ** (x - peak), and the total is their sum, at least 1.
+    Log-probabilities (1) and probabilities (2) must add up to 1 within the tolerance; the total returned is 1, and the peak of
+    probabilities 0. Emissions are taken relative to the peak, so that a certain class counts exactly 1.
     """
     C = x.shape[1]
     top = _order(_bits(x[t, 0]))
@@ -292,7 +293,9 @@ def _normalise(x, t, kind, tolerance, exps):
             exps[k] = x[t, k]
             wrong += not x[t, k] >= zero
     total = float(_total(exps, C))
-    return 0.0, 1.0, wrong == 0 and abs(total - 1.0) <= tolerance
+    if kind == 2 or peak == -np.inf:
+        peak = zero
+    return float(peak), 1.0, wrong == 0 and abs(total - 1.0) <= tolerance
 
 
 @jit
@@ -339,63 +342,65 @@ def _spread(which, mantissas, exponents, E, row, first, last):
 
 
 @jit
-def _advance(A, old, new, E, row, blank_m, blank_e, skip, first, last):
-    """Write row `new` of alpha, one frame after row `old`, whose emission is row `row` of E.
+def _advance(old, new, E, blank_m, blank_e, skip, first, last):
+    """Write alpha's row `new`, one frame after row `old`, whose emission is E; each of shape (R, 64 or 32).
 
     u = blank i + label i-1 goes to blank i, and label i + u to label i (label i + blank i, where skipping the
     blank is forbidden).
     """
-    carry_m = A.dtype.type(1)
+    carry_m = old.dtype.type(1)
     never = _never(carry_m)
     carry_e = never
     for j in range(first, last):
         for i in range(16):
-            bm = A[old, j, i] * blank_m
-            be = _plus(_bits(A[old, j, 16 + i]), blank_e)
-            lm = A[old, j, 32 + i] * E[row, j, i]
-            le = _plus(_bits(A[old, j, 48 + i]), _bits(E[row, j, 16 + i]))
+            bm = old[j, i] * blank_m
+            be = _plus(_bits(old[j, 16 + i]), blank_e)
+            lm = old[j, 32 + i] * E[j, i]
+            le = _plus(_bits(old[j, 48 + i]), _bits(E[j, 16 + i]))
             e = max(be, carry_e)
             u = _fma(bm, _power(_plus(be, -e)), carry_m * _power(_plus(carry_e, -e)))
             carry_m, carry_e = lm, le
             v = _bits(u)
-            A[new, j, i] = _mantissa(v)
-            A[new, j, 16 + i] = _real(max(_plus(e, _exponent(v)), never))
+            new[j, i] = _mantissa(v)
+            new[j, 16 + i] = _real(max(_plus(e, _exponent(v)), never))
             wm = u if skip[j, i] else bm
             we = e if skip[j, i] else be
             e = max(we, le)
             v = _bits(_fma(wm, _power(_plus(we, -e)), lm * _power(_plus(le, -e))))
-            A[new, j, 32 + i] = _mantissa(v)
-            A[new, j, 48 + i] = _real(max(_plus(e, _exponent(v)), never))
+            new[j, 32 + i] = _mantissa(v)
+            new[j, 48 + i] = _real(max(_plus(e, _exponent(v)), never))
 
 
 @jit
-def _retreat(B, old, new, E, row, blank_m, blank_e, skip, first, last):
-    """Write row `new` of beta, one frame before row `old`, whose emission is row `row` of E.
+def _retreat(old, new, E, blank_m, blank_e, skip, first, last):
+    """Write beta's row `new`, one frame before row `old`, whose emission is E.
 
     The mirror of `_advance`: u = blank i + label i comes to blank i; label i + (u of i+1, or blank i+1 where
-    skipping it is forbidden) to label i. `first` and `last` count tiles of B, which run backwards.
+    skipping it is forbidden) to label i. `first` and `last` count tiles of beta, which run backwards.
     """
-    carry_m = B.dtype.type(1)
+    carry_m = old.dtype.type(1)
     never = _never(carry_m)
     carry_e = never
     R = skip.shape[0] - 1
     for j in range(first, last):
         for i in range(16):
-            bm = B[old, j, i] * blank_m
-            be = _plus(_bits(B[old, j, 16 + i]), blank_e)
-            lm = B[old, j, 32 + i] * E[row, R - j, 15 - i]
-            le = _plus(_bits(B[old, j, 48 + i]), _bits(E[row, R - j, 31 - i]))
-            e = max(carry_e, le)
-            v = _bits(_fma(carry_m, _power(_plus(carry_e, -e)), lm * _power(_plus(le, -e))))
-            B[new, j, 32 + i] = _mantissa(v)
-            B[new, j, 48 + i] = _real(max(_plus(e, _exponent(v)), never))
+            bm = old[j, i] * blank_m
+            be = _plus(_bits(old[j, 16 + i]), blank_e)
+            lm = old[j, 32 + i] * E[R - j, 15 - i]
+            le = _plus(_bits(old[j, 48 + i]), _bits(E[R - j, 31 - i]))
             e = max(be, le)
             u = _fma(bm, _power(_plus(be, -e)), lm * _power(_plus(le, -e)))
             v = _bits(u)
-            B[new, j, i] = _mantissa(v)
-            B[new, j, 16 + i] = _real(max(_plus(e, _exponent(v)), never))
-            carry_m = u if skip[R - j, 15 - i] else bm
-            carry_e = e if skip[R - j, 15 - i] else be
+            new[j, i] = _mantissa(v)
+            new[j, 16 + i] = _real(max(_plus(e, _exponent(v)), never))
+            onward_m = u if skip[R - j, 15 - i] else bm
+            onward_e = e if skip[R - j, 15 - i] else be
+            e = max(carry_e, le)
+            v = _bits(_fma(carry_m, _power(_plus(carry_e, -e)), lm * _power(_plus(le, -e))))
+            # The compiler can carry a value to the next lane only if it is made before the last one is used.
+            carry_m, carry_e = onward_m, onward_e
+            new[j, 32 + i] = _mantissa(v)
+            new[j, 48 + i] = _real(max(_plus(e, _exponent(v)), never))
 
 
 @jit
@@ -617,6 +622,7 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
 
     # Forward through all frames; alpha's row t comes from row t - 1.
     product, shift = 1.0, 0  # of the softmax denominators: product * 2**shift
+    offset = 0.0  # of the emissions, which are relative to the peaks: their sum
     if A.shape[0] > 0:
         _start(A, 0, L)
     for t in range(T):
@@ -625,6 +631,7 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
         if not good:
             return np.inf, t
         peaks[t] = peak
+        offset += peak
         product *= total
         if product > 1e200:
             product *= 2.0**-600
@@ -645,7 +652,9 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
             e_row = before if keep else 0
             first, last = _first_tile(t - 1, T, L), _last_tile(t, L)
             _clear(A, before, _last_tile(t - 1, L), last)
-            _advance(A, before, row, E, e_row, blanks[e_row, 0], _bits(blanks[e_row, 1]), skip, first, last)
+            _advance(
+                A[before], A[row], E[e_row], blanks[e_row, 0], _bits(blanks[e_row, 1]), skip, first, last
+            )
         if with_grad and not keep and t % block == 0:
             _copy(A, row, saved, t // block)
         e_row = t if keep else 0
@@ -662,7 +671,7 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
         if with_grad:
             grad[:] = 0
         return np.inf, -1
-    loss = _loss(product, shift, float(m), int(e))
+    loss = _loss(product, shift, float(m), int(e)) - (offset if kind == 1 else 0.0)
     if not with_grad:
         return loss, -1
 
@@ -683,7 +692,7 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
                     first, last = _first_tile(t - 1, T, L), _last_tile(t, L)
                     _clear(A, row - 1, _last_tile(t - 1, L), last)
                     blank_m, blank_e = blanks[row - 1, 0], _bits(blanks[row - 1, 1])
-                    _advance(A, row - 1, row, E, row - 1, blank_m, blank_e, skip, first, last)
+                    _advance(A[row - 1], A[row], E[row - 1], blank_m, blank_e, skip, first, last)
                 _split(x, t, kind, peaks[t], used, raw, tab_m, tab_e)
                 _spread(which, tab_m, tab_e, E, row, _first_tile(t - 1, T, L), _last_tile(t + 1, L))
                 blanks[row, 0], blanks[row, 1] = tab_m[D - 1], tab_e[D - 1]
@@ -697,7 +706,7 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
                 _clear(B, (t + 1) & 1, R - _first_tile(t + 1, T, L), R - first)
                 blank_m, blank_e = blanks[after, 0], _bits(blanks[after, 1])
                 end = _last_tile(t + 1, L)
-                _retreat(B, (t + 1) & 1, t & 1, E, after, blank_m, blank_e, skip, R - end, R - first)
+                _retreat(B[(t + 1) & 1], B[t & 1], E[after], blank_m, blank_e, skip, R - end, R - first)
             blank_m, blank_e = blanks[row, 0], _bits(blanks[row, 1])
             share = _occupy(
                 A, row, B, t & 1, E, row, blank_m, blank_e, kind < 2, scale_m, scale_e, first, last, occupied
@@ -753,16 +762,16 @@ def log_lattice(x, kind, tolerance, labels, blank, alpha, beta):
         peak, total, good = _normalise(x, t, kind, tolerance, exps)
         if not good:
             return t
-        totals[t] = np.log(total)
+        totals[t] = np.log(total) - (peak if kind == 1 else 0.0)
         _split(x, t, kind, peak, classes[:D], raw, tab_m, tab_e)
         _spread(which, tab_m, tab_e, E, t, 0, R)
         blanks[t, 0], blanks[t, 1] = tab_m[D - 1], tab_e[D - 1]
     _start(A, 0, L)
     _finish(B, T - 1, L)
     for t in range(T - 1):
-        _advance(A, t, t + 1, E, t, blanks[t, 0], _bits(blanks[t, 1]), skip, 0, R)
+        _advance(A[t], A[t + 1], E[t], blanks[t, 0], _bits(blanks[t, 1]), skip, 0, R)
     for t in range(T - 1, 0, -1):
-        _retreat(B, t, t - 1, E, t, blanks[t, 0], _bits(blanks[t, 1]), skip, 0, R)
+        _retreat(B[t], B[t - 1], E[t], blanks[t, 0], _bits(blanks[t, 1]), skip, 0, R)
     before, after = 0.0, totals.sum()
     for t in range(T):
         before += totals[t]
@@ -796,7 +805,7 @@ def log_normalisers(x, kind, tolerance, shifts):
         peak, total, good = _normalise(x, t, kind, tolerance, exps)
         if not good:
             return t
-        shifts[t] = peak + np.log(total)
+        shifts[t] = peak + np.log(total) if kind == 0 else 0.0
     return -1
 
 

@@ -267,9 +267,9 @@ def _total(values, count):
 def _normalise(x, t, kind, tolerance, exps):
     """Write exponentials or probabilities of frame t into `exps`; return peak, total and whether it is good.
 
-    For logits (kind 0) they are e ** (x - peak), and the total is their sum, at least 1.
-    Log-probabilities (1) and probabilities (2) must add up to 1 within the tolerance; the total returned is 1, and the peak of
-    probabilities 0. Emissions are taken relative to the peak, so that a certain class counts exactly 1.
+    For logits (kind 0) they are e ** (x - peak), and the total is their sum, at least 1. Log-probabilities
+    (1) and probabilities (2) must add up to 1 within the tolerance; the total returned is 1, and the peak of
+    probabilities 0. Emissions are relative to the peak, so that a certain class counts exactly 1.
     """
     C = x.shape[1]
     top = _order(_bits(x[t, 0]))
@@ -678,7 +678,7 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
     # Backward through all frames, block by block; beta's row t comes from row t + 1.
     scale_m, scale_e = one / m, _plus(never, -(never + e))
     factor = x.dtype.type(scale)
-    shares = exps[: D + 1] if D + 1 <= C + 2 else tab_m[:0]
+    shares = exps[: D + 1]
     for start in range((blocks - 1) * block, -1, -block):
         stop = min(start + block, T)
         if not keep:
@@ -717,6 +717,8 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
                 for i in range(16):
                     shares[which[j, i]] += occupied[0, j, i]
             shares[D - 1] = share
+            if kind < 2:  # the shares of a frame sum to 1: what they miss is rounding common to them all
+                factor = x.dtype.type(scale / _total(shares, D))
             for d in range(D):
                 grad[t, used[d]] -= factor * shares[d]
     return loss, -1

@@ -82,9 +82,12 @@ def _record(path: str, tagging: Tagging) -> dict[str, Any]:
 
 def _plot(out: Path, path: str, tagger: Tagger, tagging: Tagging) -> None:
     from ctctag.audio import read_audio
-    from ctctag.experiment.figures import plot_tagging
+    from ctctag.experiment.figures import band_centres, plot_tagging, save_figure
 
     log_mel = tagger.model_.log_mel
-    figure = plot_tagging(log_mel(read_audio(path, sr=log_mel.sr)[0]), tagging, tagger.classes_)
-    figure.savefig(out)
+    mel = log_mel(read_audio(path, sr=log_mel.sr)[0])
+    figure = plot_tagging(
+        mel, tagging, tagger.classes_, mel_frequencies=band_centres(log_mel), title=Path(path).name
+    )
+    save_figure(figure, out)
     print(f"picture in {out}", file=sys.stderr)

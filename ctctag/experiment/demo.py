@@ -191,6 +191,7 @@ def _report(demo: Demo, path: Path) -> Path:
     log_mel = demo.models["crnn-ctc"].log_mel
     mel = log_mel(samples)
     times = log_mel.frame_times(len(mel))
+    bands = figures.band_centres(log_mel)
     events = (dataset.strong or {})[filename]
     taggings = {
         _NAMES[system]: Tagger.from_model(model).tag(samples) for system, model in demo.models.items()
@@ -210,7 +211,7 @@ def _report(demo: Demo, path: Path) -> Path:
     report.table(system_table(demo.results))
     report.section("One clip, three kinds of labels").text(f"{filename}, from the test clips.")
     report.figure(
-        figures.plot_labels(samples, sr, mel, times, events, dataset.classes),
+        figures.plot_labels(samples, sr, mel, times, events, dataset.classes, mel_frequencies=bands),
         "Waveform, log-mel spectrogram, and strong, sequential and weak labels (the paper's figure 1.1).",
     )
     report.section("What each system says at each frame")
@@ -222,6 +223,7 @@ def _report(demo: Demo, path: Path) -> Path:
             dataset.classes,
             blank=0,
             strong_events=events,
+            mel_frequencies=bands,
         ),
         "Frame-level predictions (the paper's figure 1.4): averaging blurs, the maximum finds a place, CTC "
         "answers with spikes.",
@@ -233,7 +235,7 @@ def _report(demo: Demo, path: Path) -> Path:
     logits = model.network.forward(model.standardiser(mel)[np.newaxis])[0][0]
     lattice = ctc.lattice(logits, [label + 1 for label in dataset.label_sets_or_sequences()[index]], blank=0)
     report.figure(
-        figures.plot_trellis(lattice, classes=["-", *dataset.classes]),
+        figures.plot_trellis(lattice, classes=["-", *dataset.classes], frame_times=times),
         "Forward and backward variables, their product, the likeliest alignment (the paper's figure 1.3).",
         form="png",
     )

@@ -714,7 +714,7 @@ def clip_loss(x, kind, tolerance, labels, blank, scale, room, with_grad, grad):
             for d in range(D + 1):
                 shares[d] = 0
             for j in range(first, last):
-                for i in range(16):
+                for i in range(min(16, L - 16 * j)):
                     shares[which[j, i]] += occupied[0, j, i]
             shares[D - 1] = share
             if kind < 2:  # the shares of a frame sum to 1: what they miss is rounding common to them all
@@ -818,10 +818,13 @@ def greedy(x, blank, labels, spans):
     before = blank
     found = 0
     for t in range(T):
-        best = 0
-        for k in range(1, C):
-            if x[t, k] > x[t, best]:
-                best = k
+        top = _order(_bits(x[t, 0]))
+        for k in range(C):
+            top = max(top, _order(_bits(x[t, k])))
+        peak = _real(_order(top))
+        best = C - 1  # the first of the largest: a minimum vectorises, a search that stops does not
+        for k in range(C):
+            best = min(best, k if x[t, k] == peak else C)
         if best != blank:
             if best != before:
                 labels[found] = best

@@ -210,8 +210,7 @@ def _weights(targets: Targets, reduction: str) -> npt.NDArray[np.float64]:
 def _reduce(
     losses: npt.NDArray[np.float64], scores: Scores, targets: Targets, reduction: str, infeasible: str
 ) -> Any:
-    lost = np.isposinf(losses)
-    if infeasible != "inf" and lost.any():
+    if infeasible != "inf" and (lost := np.isposinf(losses)).any():
         if infeasible == "raise":
             raise_infeasible(int(np.flatnonzero(lost)[0]), scores, targets)
         losses = np.where(lost, 0.0, losses)
@@ -219,5 +218,7 @@ def _reduce(
         result = losses[0] if scores.single else losses
     else:
         result = (losses * _weights(targets, reduction)).sum()
+    if scores.dtype.itemsize > 2:
+        return result.astype(scores.dtype)
     with np.errstate(over="ignore"):  # float16 ends at 65504
         return result.astype(scores.dtype)

@@ -43,6 +43,8 @@ def small_run(small_data, tmp_path_factory) -> Path:
     from ctctag.training import TrainingConfig, train_on_dataset
 
     out = tmp_path_factory.mktemp("runs") / "ctc"
-    config = TrainingConfig(preset="tiny", epochs=2, batch_size=4, seed=3)
+    config = TrainingConfig(
+        preset="tiny", epochs=2, batch_size=4, learning_rate=1e-3, schedule="constant", seed=3
+    )
     train_on_dataset(Dataset.open(small_data), out, config, fold=1)
     return out

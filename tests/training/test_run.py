@@ -12,7 +12,9 @@ from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.models import load_model
 from ctctag.training import RunFolder, TrainingConfig, hold_out, train_on_dataset
 
-CONFIG = TrainingConfig(preset="tiny", epochs=2, batch_size=4, seed=3)
+CONFIG = TrainingConfig(
+    preset="tiny", epochs=2, batch_size=4, learning_rate=1e-3, schedule="constant", seed=3
+)
 
 
 def arrays_of(path):

@@ -28,7 +28,15 @@ def make_clips(number=24, seed=0):
 
 
 def make_trainer(**changes):
-    settings = {"preset": "tiny", "epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "seed": 1, **changes}
+    settings = {
+        "preset": "tiny",
+        "epochs": 4,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "schedule": "constant",
+        "seed": 1,
+        **changes,
+    }
     config = TrainingConfig(**settings)
     features, targets = make_clips()
     identity = Standardiser(np.zeros(N_MELS), np.ones(N_MELS))

@@ -38,8 +38,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recordings", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=24)
-    parser.add_argument("--clips-per-epoch", type=int, default=3000)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--clips-per-epoch", type=int, default=2400)
     parser.add_argument("--test-clips", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -91,7 +91,13 @@ def main():
 
     model = TrainedModel(network, mixer.classes, log_mel, training.standardiser)
     result = evaluate_model(model, dataset, fold=TEST_FOLD)
-    model.info = {"training": config.to_dict(), "versions": versions(), "test": result.scores}
+    model.info = {
+        "training": config.to_dict(),
+        "epochs": trainer.epoch,
+        "clips_per_epoch": args.clips_per_epoch,
+        "versions": versions(),
+        "test": result.scores,
+    }
     save_model(args.out / "office16.npz", model)
     table = class_table(result).to_markdown()
     (args.out / "figures.md").write_text(table + "\n\n" + "\n".join(summary_lines(result)) + "\n")

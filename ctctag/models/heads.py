@@ -13,6 +13,7 @@ A head has no parameters. It sees logits and the valid frames of each clip, and 
 logits back to the network.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -80,7 +81,7 @@ def multi_hot(targets: Labels, n_classes: int, dtype: npt.DTypeLike) -> Array:
     return tags
 
 
-class _SigmoidHead:
+class _SigmoidHead(ABC):
     """Shared by the three systems that know tags but no order."""
 
     framewise = True
@@ -92,8 +93,9 @@ class _SigmoidHead:
     def frame_probs(self, logits: Array) -> Array:
         return sigmoid(logits)
 
+    @abstractmethod
     def tag_probs(self, logits: Array, lengths: Array) -> Array:
-        raise NotImplementedError  # pragma: no cover
+        """Return the probability that each class occurs in each clip, shape ``(N, n_classes)``."""
 
     def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
         """Return the classes of probability 0.5 and more, by the frame of their highest score."""

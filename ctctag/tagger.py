@@ -20,7 +20,15 @@ from ctctag.audio import LogMel, read_audio
 from ctctag.exceptions import CtctagError, DataError, ParameterError
 from ctctag.models import TrainedModel, build, forward_windows, load_model, save_model
 from ctctag.models.heads import multi_hot
-from ctctag.training import ArrayFeatures, Clips, Trainer, TrainingConfig, fit_standardiser, hold_out
+from ctctag.training import (
+    ArrayFeatures,
+    Clips,
+    SpectrogramMasks,
+    Trainer,
+    TrainingConfig,
+    fit_standardiser,
+    hold_out,
+)
 
 __all__ = ["Tag", "Tagger", "Tagging"]
 
@@ -93,7 +101,8 @@ class Tagger:
         Size of the network.
     log_mel : LogMel, optional
         Feature settings; the paper's by default.
-    epochs, batch_size, learning_rate, schedule, weight_decay, clip_norm, ema, patience, validation, seed
+    epochs, batch_size, learning_rate, schedule, weight_decay, clip_norm, ema, patience, validation, masks,
+    seed
         See `ctctag.training.TrainingConfig`.
 
     Attributes
@@ -127,6 +136,7 @@ class Tagger:
         ema: float = 0.0,
         patience: int = 20,
         validation: float = 0.1,
+        masks: bool = False,
         seed: int = 0,
     ) -> None:
         self.system = system
@@ -141,6 +151,7 @@ class Tagger:
         self.ema = ema
         self.patience = patience
         self.validation = validation
+        self.masks = masks
         self.seed = seed
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -210,7 +221,7 @@ class Tagger:
         trainer = Trainer(
             network,
             config,
-            Clips(features, targets, standardiser, learned),
+            Clips(features, targets, standardiser, learned, SpectrogramMasks() if config.masks else None),
             Clips(features, targets, standardiser, held),
         )
         while not trainer.finished:

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip-norm", type=float, default=default.clip_norm, help="of the gradient; 0: none")
     parser.add_argument("--ema", type=float, default=default.ema, help="decay of averaged weights; 0: none")
     parser.add_argument("--validation", type=float, default=default.validation, help="fraction held out")
+    parser.add_argument("--masks", action="store_true", help="mask stripes of the training clips")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, if there is one")
     add_common(parser)
     set_example(parser, "ctctag train office --system crnn-ctc --fold 1 --out runs/ctc1")
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         ema=args.ema,
         patience=args.patience,
         validation=args.validation,
+        masks=args.masks,
         seed=args.seed,
     )
     dataset = Dataset.open(args.data)

@@ -3,7 +3,8 @@
 from ctctag.training.batches import ArrayFeatures, Batch, Clips, FeatureSource, ahead
 from ctctag.training.config import SCHEDULES, TrainingConfig
 from ctctag.training.evaluation import Predictions, predict, score_predictions
-from ctctag.training.mixtures import FreshClips, SpectrogramMasks
+from ctctag.training.masks import SpectrogramMasks
+from ctctag.training.mixtures import FreshClips
 from ctctag.training.run import Run, RunFolder, fit_standardiser, hold_out, train_on_dataset
 from ctctag.training.trainer import Trainer
 

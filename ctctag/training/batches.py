@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag.audio import Standardiser
+from ctctag.training.masks import SpectrogramMasks
 
 __all__ = ["ArrayFeatures", "Batch", "Clips", "FeatureSource", "ahead"]
 
@@ -77,6 +78,8 @@ class Clips:
         Applied to every batch.
     indices : array_like of int
         The clips meant.
+    masks : SpectrogramMasks, optional
+        Applied to shuffled batches: those that are learned from.
     """
 
     def __init__(
@@ -85,7 +88,9 @@ class Clips:
         targets: Sequence[Sequence[int]],
         standardiser: Standardiser,
         indices: npt.ArrayLike,
+        masks: SpectrogramMasks | None = None,
     ) -> None:
+        self.masks = masks
         self.features = features
         self.targets = targets
         self.standardiser = standardiser
@@ -100,8 +105,14 @@ class Clips:
 
     def shuffled(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Yield every clip once, in an order that depends on `seed` and `epoch` alone."""
-        order = np.random.default_rng([seed, epoch]).permutation(self.indices)
-        return ahead(self._batches(order, batch_size))
+        rng = np.random.default_rng([seed, epoch])
+        return ahead(self._masked(self._batches(rng.permutation(self.indices), batch_size), rng))
+
+    def _masked(self, batches: Iterable[Batch], rng: np.random.Generator) -> Iterator[Batch]:
+        for batch in batches:
+            if self.masks is not None:
+                self.masks.apply_to_batch(batch.x, batch.lengths, rng)
+            yield batch
 
     def _batches(self, order: Array, batch_size: int) -> Iterator[Batch]:
         for start in range(0, len(order), batch_size):

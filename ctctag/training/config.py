@@ -44,6 +44,8 @@ class TrainingConfig:
         Training ends after so many epochs without a better validation score (early stopping).
     validation : float
         Fraction of the training clips held out for early stopping.
+    masks : bool
+        Mask stripes of the training clips (see `ctctag.training.SpectrogramMasks`).
     seed : int
         Seed of weights, dropout, held-out clips and order of the clips.
     """
@@ -59,6 +61,7 @@ class TrainingConfig:
     ema: float = 0.0
     patience: int = 20
     validation: float = 0.1
+    masks: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

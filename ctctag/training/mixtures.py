@@ -5,7 +5,6 @@ less to learn by heart, and keeps what it learns on recordings it has never hear
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,48 +14,11 @@ from ctctag._checks import check_integer
 from ctctag.audio import LogMel, Standardiser
 from ctctag.data import Augment, Mixer
 from ctctag.training.batches import Batch, ahead
+from ctctag.training.masks import SpectrogramMasks
 
-__all__ = ["FreshClips", "SpectrogramMasks"]
+__all__ = ["FreshClips"]
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class SpectrogramMasks:
-    """Stripes of a standardised spectrogram that are set to 0, the mean, so that no single cue suffices.
-
-    Attributes
-    ----------
-    time_masks, max_frames : int
-        How many stripes across time, and how many frames the widest may have.
-    mel_masks, max_bands : int
-        How many stripes across the bands, and how many bands the widest may have.
-
-    References
-    ----------
-    Park et al., "SpecAugment", Interspeech 2019, section 2.
-    """
-
-    time_masks: int = 2
-    max_frames: int = 12
-    mel_masks: int = 2
-    max_bands: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("time_masks", "max_frames", "mel_masks", "max_bands"):
-            check_integer(getattr(self, name), name, low=0)
-
-    def apply(self, x: Array, rng: np.random.Generator) -> None:
-        """Mask one clip, shape (T, F), in place."""
-        for axis, masks, widest in (
-            (0, self.time_masks, self.max_frames),
-            (1, self.mel_masks, self.max_bands),
-        ):
-            for _ in range(masks):
-                width = int(rng.integers(min(widest, x.shape[axis]) + 1))
-                start = int(rng.integers(x.shape[axis] - width + 1))
-                stripe = slice(start, start + width)
-                x[(stripe, slice(None)) if axis == 0 else (slice(None), stripe)] = 0
 
 
 class FreshClips:
@@ -129,7 +91,5 @@ class FreshClips:
             mixed = [self.mix(epoch, index) for index in range(start, stop)]
             x = self.standardiser(np.stack([features for features, _ in mixed]))
             if self.masks is not None:
-                rng = np.random.default_rng([self.seed, epoch, start, 1])
-                for clip in x:
-                    self.masks.apply(clip, rng)
+                self.masks.apply_to_batch(x, None, np.random.default_rng([self.seed, epoch, start, 1]))
             yield Batch(x, [labels for _, labels in mixed], np.full(len(mixed), x.shape[1]))

@@ -24,6 +24,7 @@ from ctctag.models import TrainedModel, build, save_model
 from ctctag.models.files import read_arrays, versions
 from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
+from ctctag.training.masks import SpectrogramMasks
 from ctctag.training.trainer import Trainer
 
 __all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "train_on_dataset"]
@@ -200,7 +201,7 @@ def train_on_dataset(
     trainer = Trainer(
         network,
         config,
-        Clips(features, targets, standardiser, learned),
+        Clips(features, targets, standardiser, learned, SpectrogramMasks() if config.masks else None),
         Clips(features, targets, standardiser, held),
     )
     if trained_before:

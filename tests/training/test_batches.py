@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ctctag.audio import Standardiser
-from ctctag.training import ArrayFeatures, Clips, ahead
+from ctctag.training import ArrayFeatures, Clips, SpectrogramMasks, ahead
 
 
 @pytest.fixture
@@ -60,3 +60,17 @@ def test_ahead_stops_its_thread_when_nobody_listens():
     next(stream)
     stream.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "ctctag-ahead"]
+
+
+def test_masks_fall_on_what_is_learned_from_only_and_depend_on_seed_and_epoch():
+    matrices = [np.ones((40, 16), dtype=np.float32) for _ in range(4)]
+    identity = Standardiser(np.zeros(16), np.ones(16))
+    clips = Clips(ArrayFeatures(matrices), [[]] * 4, identity, range(4), SpectrogramMasks())
+
+    def masked(seed, epoch):
+        return np.concatenate([batch.x for batch in clips.shuffled(2, seed, epoch)])
+
+    assert (masked(0, 0) == 0).any()
+    np.testing.assert_array_equal(masked(3, 1), masked(3, 1))
+    assert not np.array_equal(masked(3, 1), masked(3, 2))
+    assert all((batch.x == 1).all() for batch in clips.in_order(2))

@@ -101,9 +101,10 @@ class Tagger:
         Size of the network.
     log_mel : LogMel, optional
         Feature settings; the paper's by default.
-    epochs, batch_size, learning_rate, schedule, weight_decay, clip_norm, ema, patience, validation, masks,
-    seed
+    epochs, batch_size, learning_rate, schedule, weight_decay : optional
         See `ctctag.training.TrainingConfig`.
+    clip_norm, ema, patience, validation, masks, seed : optional
+        See there, too.
 
     Attributes
     ----------

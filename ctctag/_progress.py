@@ -4,8 +4,9 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "say"]
 
 _LINE_EVERY = 10.0  # seconds between plain lines
 
@@ -36,13 +37,35 @@ def _tqdm_bar(what: str, unit: str) -> tuple[Callable[[int, int], None], Callabl
         from tqdm import tqdm
     except ImportError:
         return None
-    bar = tqdm(desc=what, unit=f" {unit}" if unit else "", leave=False, dynamic_ncols=True, delay=0.5)
+    bar: Any = None
+
+    def close() -> None:
+        nonlocal bar
+        if bar is not None:
+            bar.close()
+            bar = None
 
     def update(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(desc=what, unit=f" {unit}" if unit else "", leave=False, dynamic_ncols=True, delay=0.5)
         bar.total = total
         bar.update(done - bar.n)
+        if done >= total:  # gone when it is full; called again, it begins anew
+            close()
 
-    return update, bar.close
+    return update, close
+
+
+def say(line: str) -> None:
+    """Print a line to standard error, above whatever bar is being drawn."""
+    if sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            tqdm.write(line, file=sys.stderr)
+            return
+    print(line, file=sys.stderr, flush=True)
 
 
 def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ctctag import metrics
 from ctctag.audio import LogMel, read_audio
-from ctctag.exceptions import CtctagError, DataError, ParameterError
+from ctctag.exceptions import AudioError, CtctagError, DataError, ParameterError
 from ctctag.models import TrainedModel, build, forward_windows, load_model, save_model
 from ctctag.models.heads import multi_hot
 from ctctag.training import (
@@ -369,7 +369,12 @@ def _check_labels(X: Sequence[Clip], y: Sequence[Sequence[str]]) -> list[list[st
 
 def _samples(clip: Clip, log_mel: LogMel) -> Array:
     if isinstance(clip, str | Path):
-        return read_audio(clip, sr=log_mel.sr)[0]
+        samples, sr = read_audio(clip, sr=log_mel.sr)
+        if log_mel.n_frames(len(samples)) < 1:
+            raise AudioError(
+                f"{clip}: lasts {len(samples) / sr:.3f} s, but one frame needs {log_mel.n_fft / sr:.3f} s"
+            )
+        return samples
     samples = np.asarray(clip)
     if samples.ndim != 1 or samples.dtype.kind not in "fiu":
         raise ParameterError(

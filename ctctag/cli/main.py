@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         args = _parse(arguments)
-        return args.run(args) or 0
+        status = args.run(args) or 0
+        sys.stdout.flush()  # a reader that has gone away is noticed here, not at exit
+        return status
     except ParameterError as error:
         print(f"ctctag: {error}", file=sys.stderr)
         return 2
@@ -66,6 +68,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
             formatter_class=_HelpFormatter,
+            allow_abbrev=False,  # --config is looked for before the rest is parsed
         )
         if name == wanted:
             module = importlib.import_module(f"ctctag.cli.{name}")
@@ -82,7 +85,9 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefa
     """Show defaults, and examples as they are written."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, True, argparse.SUPPRESS) or not action.option_strings:
+        default = action.default
+        hidden = default is None or isinstance(default, bool | tuple) or default is argparse.SUPPRESS
+        if hidden or not action.option_strings:
             return action.help
         return super()._get_help_string(action)
 

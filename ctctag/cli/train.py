@@ -1,12 +1,11 @@
 """``ctctag train``."""
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from ctctag._progress import progress_bar
+from ctctag._progress import progress_bar, say
 from ctctag.cli._common import add_common, print_json, set_example
 from ctctag.data import Dataset
 from ctctag.models import PRESETS, SYSTEMS
@@ -101,11 +100,7 @@ class EpochLog:
     def epoch(self, record: dict[str, Any]) -> None:
         """Print a record."""
         if not self.quiet:
-            print(
-                f"epoch {record['epoch']:4d}  {describe(record)}  {record['clips_per_second']:.0f} clips/s",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"epoch {record['epoch']:4d}  {describe(record)}  {record['clips_per_second']:.0f} clips/s")
 
 
 def describe(record: dict[str, Any]) -> str:

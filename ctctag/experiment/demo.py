@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ctctag import ctc
+from ctctag._checks import check_integer
 from ctctag._threads import get_num_threads
 from ctctag.audio import LogMel, read_audio
 from ctctag.data import Dataset, mix_dataset
@@ -27,6 +28,7 @@ __all__ = ["Demo", "run_demo", "system_table"]
 _FOLD = 1
 # Shorter clips, fewer bands and a smaller network than the paper's: minutes instead of hours.
 _SECONDS = 6.0
+_MARKER = ".ctctag-demo"  # in a folder whose contents a demonstration may replace
 _LOG_MEL = LogMel(n_mels=32)
 _NAMES = {"baseline": "Baseline", "crap": "CRAP", "crmp": "CRMP", "crnn-ctc": "CRNN-CTC"}
 
@@ -97,6 +99,8 @@ def run_demo(
     def progress(what: str) -> Callable[[int, int], None] | None:
         return None if on_progress is None else lambda done, total: on_progress(what, done, total)
 
+    check_integer(clips, "clips", low=16)
+    TrainingConfig(epochs=epochs, seed=seed)  # checked before anything is removed
     _clear(out)
     stage(f"mixing {clips} clips of {_SECONDS:g} s from synthetic office sounds")
     dataset = mix_dataset(
@@ -171,13 +175,15 @@ class _BatchCounter:
 
 
 def _clear(out: Path) -> None:
-    """Remove what an earlier demonstration left, and nothing else."""
-    if out.exists() and any(out.iterdir()) and not (out / "clips" / "dataset.toml").exists():
+    """Remove what an earlier demonstration left, in a folder that it marked as its own."""
+    marker = out / _MARKER
+    if out.exists() and any(out.iterdir()) and not marker.exists():
         raise CtctagError(f"{out}: is not empty and no earlier demo; choose another folder with --out")
     for name in ("clips", "runs"):
         shutil.rmtree(out / name, ignore_errors=True)
     (out / "report.html").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
+    marker.touch()
 
 
 def _report(demo: Demo, path: Path) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import ctctag
 from ctctag import ctc
 from ctctag._threads import openblas_threads
-from ctctag.audio import LogMel
+from ctctag.audio import LogMel, read_audio
 from ctctag.data import Dataset
 from ctctag.exceptions import CtctagError
 from ctctag.gradcheck import check_gradients
@@ -70,7 +70,7 @@ def examine_installation() -> list[Finding]:
 
 
 def examine_data(path: str | Path) -> list[Finding]:
-    """Examine a data set: labels, folds, balance, and whether every sequence fits its clip's frames."""
+    """Examine a data set: labels, balance, every file, and whether each sequence fits its clip's frames."""
     try:
         dataset = Dataset.open(path)
     except CtctagError as error:
@@ -86,8 +86,19 @@ def examine_data(path: str | Path) -> list[Finding]:
         )
     else:
         findings.append(Finding("classes", f"{counts.min()} to {counts.max()} clips a class"))
-    findings.append(_order(dataset))
+    try:
+        findings += [_audio(dataset), _order(dataset)]
+    except CtctagError as error:
+        findings.append(Finding("audio", str(error), "bad", "replace the file, or take it out of the tables"))
     return findings
+
+
+def _audio(dataset: Dataset) -> Finding:
+    seconds = 0.0
+    for index in range(len(dataset)):
+        samples, sr = read_audio(dataset.path_of(index))  # raises for whatever is cut off or damaged
+        seconds += len(samples) / sr
+    return Finding("audio", f"every file can be read whole: {seconds / 3600:.2f} h")
 
 
 def _order(dataset: Dataset) -> Finding:

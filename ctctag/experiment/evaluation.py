@@ -43,6 +43,10 @@ class Evaluation:
         Truth and what was heard, clip by clip.
     predictions : Predictions
         Probabilities and events, for figures and tests of significance.
+    data : dict
+        Path and fingerprint of the data set.
+    trained_on : bool
+        Whether clips that the network was trained on are among these.
     """
 
     system: str
@@ -51,6 +55,8 @@ class Evaluation:
     scores: dict[str, Any]
     clips: list[ClipResult]
     predictions: Predictions = field(repr=False)
+    data: dict[str, Any] = field(default_factory=dict)
+    trained_on: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return system, scores and clips as plain JSON values."""
@@ -58,6 +64,8 @@ class Evaluation:
             "system": self.system,
             "preset": self.preset,
             "fold": self.fold,
+            "data": self.data,
+            "trained_on": self.trained_on,
             "scores": self.scores,
             "clips": [asdict(clip) for clip in self.clips],
         }
@@ -103,6 +111,8 @@ def evaluate_model(
     indices = np.arange(len(dataset)) if fold is None else dataset.split(fold)[1]
     clips = Clips(features, dataset.label_sets_or_sequences(), model.standardiser, indices)
     predictions = predict(model.network, clips, progress=progress)
+    if not dataset.has_order:
+        predictions.ordered = False  # nothing to hold the order against
 
     def names(labels: list[int]) -> tuple[str, ...]:
         return tuple(model.classes[label] for label in labels)
@@ -112,7 +122,8 @@ def evaluate_model(
         for index, truth, heard in zip(indices, predictions.targets, predictions.sequences, strict=True)
     ]
     scores = score_predictions(predictions, model.classes)
-    return Evaluation(model.network.system, model.network.preset, fold, scores, results, predictions)
+    data = {"path": str(dataset.path), "fingerprint": dataset.fingerprint()}
+    return Evaluation(model.network.system, model.network.preset, fold, scores, results, predictions, data)
 
 
 def evaluate_run(
@@ -122,7 +133,7 @@ def evaluate_run(
     fold: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Measure the model of a run's folder, and leave ``evaluation.json`` in it.
+    """Measure the model of a run's folder; of its own test clips it leaves ``evaluation.json`` there.
 
     Parameters
     ----------
@@ -156,7 +167,7 @@ def evaluate_run(
         data = trained_on["path"]
     dataset = Dataset.open(data)
     own = dataset.fingerprint() == trained_on.get("fingerprint")
-    if Path(data) == Path(trained_on.get("path", "")) and not own:
+    if Path(data).resolve() == Path(trained_on.get("path", "")) and not own:
         raise DataError(
             f"{dataset.path}: has changed since {path} was trained on it; test clips may be known"
         )
@@ -167,7 +178,8 @@ def evaluate_run(
                 f"{path} was trained on every clip of {dataset.path}: it has no test fold. Name other data"
             )
     result = evaluate_model(model, dataset, fold=fold or None, progress=progress)
-    if folder:
+    result.trained_on = own and result.fold != model.info.get("fold")
+    if folder and own and not result.trained_on:
         with atomic_path(folder.path / "evaluation.json") as temporary:
             temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
     return result
@@ -194,6 +206,8 @@ def summary_lines(result: Evaluation) -> list[str]:
     scores = result.scores
     where = "all clips" if result.fold is None else f"fold {result.fold}"
     lines = [f"{result.system} ({result.preset}), {scores['clips']} clips ({where})"]
+    if result.trained_on:
+        lines.append("NOTE: the network was trained on some of these clips")
     if "sequence_error_rate" in scores:
         counts = {name: scores[name] for name in ("substitutions", "deletions", "insertions")}
         lines += [

@@ -8,6 +8,7 @@ adds. Opening such a file runs nothing.
 import json
 import platform
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,7 +181,16 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         # np.load leaves a file open that it cannot read, hence a stream of our own
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+        NotImplementedError,
+    ) as error:
         raise ModelError(
             f"{path}: not an .npz file, or cut off ({error}); was it copied or downloaded whole?"
         ) from error

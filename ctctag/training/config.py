@@ -65,18 +65,26 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        checked = {
+            "epochs": check_integer(self.epochs, "epochs", low=1),
+            "batch_size": check_integer(self.batch_size, "batch_size", low=1),
+            "learning_rate": check_number(self.learning_rate, "learning_rate", low=0, exclude_low=True),
+            "weight_decay": check_number(self.weight_decay, "weight_decay", low=0),
+            "clip_norm": check_number(self.clip_norm, "clip_norm", low=0),
+            "ema": check_number(self.ema, "ema", low=0, high=1, exclude_high=True),
+            "patience": check_integer(self.patience, "patience", low=1),
+            "validation": check_number(self.validation, "validation", low=0, high=0.5, exclude_low=True),
+            "masks": bool(self.masks),
+            "seed": check_integer(self.seed, "seed", low=0),
+        }
         check_choice(self.system, "system", SYSTEMS)
         check_choice(self.preset, "preset", tuple(PRESETS))
-        check_integer(self.epochs, "epochs", low=1)
-        check_integer(self.batch_size, "batch_size", low=1)
-        check_number(self.learning_rate, "learning_rate", low=0, exclude_low=True)
         check_choice(self.schedule, "schedule", SCHEDULES)
-        check_number(self.weight_decay, "weight_decay", low=0)
-        check_number(self.clip_norm, "clip_norm", low=0)
-        check_number(self.ema, "ema", low=0, high=1, exclude_high=True)
-        check_integer(self.patience, "patience", low=1)
-        check_number(self.validation, "validation", low=0, high=0.5, exclude_low=True)
-        check_integer(self.seed, "seed", low=0)
+        for (
+            name,
+            value,
+        ) in checked.items():  # plain numbers, whatever kind was given: they are written as JSON
+            object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choices as plain JSON values."""

@@ -130,7 +130,10 @@ def score_predictions(predictions: Predictions, classes: Sequence[str]) -> dict[
         ``order_accuracy``.
     """
     scores = metrics.evaluate_tags(predictions.true_tags, predictions.tag_probs, predictions.decoded_tags)
-    result = {"clips": len(predictions.targets), "classes": list(classes), "loss": predictions.loss, **scores}
+    loss = (
+        predictions.loss if math.isfinite(predictions.loss) else None
+    )  # inf: a clip too short for its labels
+    result = {"clips": len(predictions.targets), "classes": list(classes), "loss": loss, **scores}
     if predictions.ordered:
         errors = metrics.sequence_error_rate(predictions.targets, predictions.sequences)
         order = metrics.order_accuracy(predictions.targets, predictions.sequences)

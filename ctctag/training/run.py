@@ -4,7 +4,7 @@
 ``run.json``        resolved settings, data set and its fingerprint, fold, versions
 ``log.jsonl``       one line of JSON an epoch
 ``checkpoint.npz``  everything needed to go on, written after every epoch
-``model.npz``       the best weights so far (see `ctctag.models.files`)
+``model.npz``       the best weights, when training has ended (see `ctctag.models.files`)
 ==================  ====================================================================================
 """
 
@@ -185,14 +185,19 @@ def train_on_dataset(
             f"{dataset.path}: crnn-ctc learns from the order of events, but there are only weak labels "
             "(sequential.tsv or strong.tsv would do; crmp, crap and baseline need no order)"
         )
+    if fold is not None and dataset.folds is None:
+        raise DataError(
+            f"{dataset.path}: has no folds.tsv, so no fold can be kept for testing; train on every clip with "
+            "--fold 0 (fold=None), or add folds.tsv"
+        )
+    rest = np.arange(len(dataset)) if fold is None else dataset.split(fold)[0]
+    learned, held = hold_out(rest, config.validation, config.seed)
     log_mel = log_mel or LogMel()
     folder = RunFolder(out)
     settings = _settings(dataset, config, fold, log_mel)
     trained_before = _prepare(folder, settings, resume)
 
     features = Features.build(dataset, log_mel, progress=on_features)
-    rest = np.arange(len(dataset)) if fold is None else dataset.split(fold)[0]
-    learned, held = hold_out(rest, config.validation, config.seed)
     standardiser = fit_standardiser(features, learned)
     network = build(
         config.system, len(dataset.classes), config.preset, n_mels=log_mel.n_mels, seed=config.seed
@@ -236,7 +241,7 @@ def _settings(dataset: Dataset, config: TrainingConfig, fold: int | None, log_me
 
 def _prepare(folder: RunFolder, settings: dict[str, Any], resume: bool) -> bool:
     """Make the folder ready; return whether an earlier run is gone on with."""
-    exists = folder.settings_path.exists()
+    exists = folder.settings_path.exists() and folder.checkpoint_path.exists()  # else nothing would be lost
     if exists and not resume:
         raise DataError(
             f"{folder.path}: holds a training run already; pass --resume (resume=True) to go on with it, or "

@@ -1,6 +1,7 @@
 """The command, as it is typed: what it prints, what it exits with, what it leaves behind."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -224,3 +225,60 @@ def test_doctor_finds_labels_that_do_not_fit(tmp_path, capsys):
     (tmp_path / "sequential.tsv").write_text("filename\tevent_sequence\nshort.wav\tknock,knock,knock\n")
     assert main(["doctor", str(tmp_path)]) == 1
     assert "short.wav has 2 frames, but its 3 labels need 5" in capsys.readouterr().out
+
+
+def test_a_short_file_does_not_stop_the_others(small_run, clip, tmp_path, capsys):
+    short = tmp_path / "short.wav"
+    write_audio(short, np.zeros(900), 16000)
+    assert main(["tag", "--model", str(small_run), str(short), str(clip), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"ctctag: {short}: lasts 0.056 s, but one frame needs 0.064 s\n"
+    assert [result["file"] for result in json.loads(captured.out)] == [str(clip)]
+
+
+def test_a_data_set_without_folds_says_what_to_do_and_leaves_no_folder(small_data, tmp_path, capsys):
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(small_data, data)
+    (data / "folds.tsv").unlink()
+    train = ["train", str(data), "--out", str(run), "--preset", "tiny", "--epochs", "1", "--batch-size", "4"]
+    assert main(train) == 1
+    assert "has no folds.tsv, so no fold can be kept for testing; train on every clip with --fold 0" in (
+        capsys.readouterr().err
+    )
+    assert not run.exists()
+    assert main([*train, "--fold", "0", "--quiet"]) == 0
+
+
+def test_changed_data_is_noticed_under_any_name(small_run, small_data, tmp_path, capsys, monkeypatch):
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(small_data, data)
+    train = ["train", str(data), "--out", str(run), "--preset", "tiny", "--epochs", "1", "--batch-size", "4"]
+    assert main([*train, "--quiet"]) == 0
+    table = data / "folds.tsv"
+    table.write_text(table.read_text().replace("\t1\n", "\t2\n", 1))
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "run", "data", "--quiet"]) == 1
+    assert "has changed since run was trained on it" in capsys.readouterr().err
+
+
+def test_training_clips_are_not_passed_off_as_test_clips(small_run, small_data, capsys):
+    assert main(["evaluate", str(small_run), str(small_data), "--fold", "2", "--quiet"]) == 0
+    assert "NOTE: the network was trained on some of these clips" in capsys.readouterr().out
+
+
+def test_weak_labels_have_no_order_to_score(small_run, small_data, tmp_path, capsys):
+    data = tmp_path / "weak"
+    shutil.copytree(small_data, data)
+    for name in ("strong.tsv", "sequential.tsv"):
+        (data / name).unlink()
+    assert main(["evaluate", str(small_run), str(data), "--quiet"]) == 0
+    assert "sequence error rate" not in capsys.readouterr().out
+
+
+def test_doctor_reads_every_file(small_data, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    broken = sorted((data / "audio").iterdir())[2]
+    broken.write_bytes(broken.read_bytes()[:2000])
+    assert main(["doctor", str(data)]) == 1
+    assert f"BAD   audio: {broken}: " in capsys.readouterr().out

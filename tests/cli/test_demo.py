@@ -1,5 +1,7 @@
 """The demonstration in miniature: all its stages, its table and its report."""
 
+import shutil
+
 import pytest
 
 from ctctag.cli import main
@@ -23,3 +25,9 @@ def test_demo(tmp_path, capsys):
     (tmp_path / "other" / "thesis.txt").write_text("precious")
     assert main(["demo", "--out", str(tmp_path / "other")]) == 1
     assert (tmp_path / "other" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_data_set_called_clips_is_not_mistaken_for_a_demonstration(small_data, tmp_path):
+    shutil.copytree(small_data, tmp_path / "clips")
+    assert main(["demo", "--out", str(tmp_path)]) == 1
+    assert (tmp_path / "clips" / "dataset.toml").exists()

@@ -22,8 +22,8 @@ from ctctag.models.files import versions
 from ctctag.training import TrainingConfig, train_on_dataset
 
 PROTOCOLS = ("paper", "honest")
-# The baseline sees the last states of a clip only: it learns slowest, and learns the clips by heart unless they
-# are masked.
+# The baseline sees the last states of a clip only: it learns slowest, and learns the clips by heart unless
+# they are masked.
 SETTINGS = {"baseline": {"epochs": 100, "patience": 100, "masks": True, "weight_decay": 0.01}}
 COLUMNS = ("precision", "recall", "f", "auc", "auc_binary", "sequence_error_rate")
 

@@ -144,8 +144,8 @@ def load_model(path: str | Path) -> TrainedModel:
             preset=metadata["preset"],
             n_mels=metadata["features"]["n_mels"],
         )
-        copy_arrays(network.params, _under(arrays, "params/"), f"{path}: params")
-        copy_arrays(network.state, _under(arrays, "state/"), f"{path}: state")
+        copy_arrays(network.params, arrays_under(arrays, "params/"), f"{path}: params")
+        copy_arrays(network.state, arrays_under(arrays, "state/"), f"{path}: state")
         return TrainedModel(
             network,
             tuple(metadata["classes"]),
@@ -213,5 +213,6 @@ def _metadata(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, A
     return metadata
 
 
-def _under(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+def arrays_under(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays whose names begin with `prefix`, under the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

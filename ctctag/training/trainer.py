@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ctctag import metrics, optim
 from ctctag.exceptions import CtctagError
 from ctctag.models import Network
-from ctctag.models.files import copy_arrays
+from ctctag.models.files import arrays_under, copy_arrays
 from ctctag.training.batches import Clips
 from ctctag.training.config import TrainingConfig
 from ctctag.training.evaluation import Predictions, predict
@@ -143,11 +143,11 @@ class Trainer:
         ModelError
             If the arrays do not fit the network.
         """
-        self._load_weights(_under(arrays, "now/"))
-        self._best = _under(arrays, "best/")
-        self._optimiser.load_state_dict(_under(arrays, "optimiser/"))
+        self._load_weights(arrays_under(arrays, "now/"))
+        self._best = arrays_under(arrays, "best/")
+        self._optimiser.load_state_dict(arrays_under(arrays, "optimiser/"))
         if self._average is not None:
-            self._average.load_state_dict(_under(arrays, "average/"))
+            self._average.load_state_dict(arrays_under(arrays, "average/"))
         self.history = list(values["history"])
         self.best_epoch = values["best_epoch"]
         self._best_score = tuple(values["best_score"])
@@ -208,7 +208,3 @@ def _schedule(config: TrainingConfig, steps: int) -> Callable[[int], float]:
     if config.schedule == "cosine":
         return optim.cosine(config.learning_rate, steps)
     return optim.constant(config.learning_rate)
-
-
-def _under(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -3,10 +3,15 @@
 Numba raises when it finds no directory to write its cache to (a read-only installation without a home),
 and again when a cache file was cut off by a full disk or a killed process. Either way the kernel itself is
 fine, so here a cache that does not work is only a slower start: the kernel is compiled in memory.
+
+Numba takes a cached kernel for current while the kernel's own file is unchanged, though the callees compiled
+into it may live next door. Here it is current while no private file of its folder has changed.
 """
 
 import contextlib
+import functools
 import logging
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -42,13 +47,21 @@ class _ForgivingCache:
         return getattr(self._cache, name)
 
 
+@functools.lru_cache
+def _stamp(file: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, time and size of a file and of each private one beside it."""
+    files = sorted({file, *file.parent.glob("_*.py")})
+    return tuple((path.name, (stat := path.stat()).st_mtime_ns, stat.st_size) for path in files)
+
+
 def jit(function: Any = None, /, **options: Any) -> Any:
     """Compile `function` with ``numba.njit(nogil=True, error_model="numpy")``, cached on disk where possible.
 
     Parameters
     ----------
     function : callable
-        The kernel. Its callees must live in the same file: the cache does not see changes elsewhere.
+        The kernel. Its callees must live in private files (``_*.py``) of the same folder: the cache does not
+        see changes elsewhere.
     **options
         Further options of ``numba.njit``, e.g. ``fastmath={"contract"}`` or ``inline="always"``.
 
@@ -66,5 +79,7 @@ def jit(function: Any = None, /, **options: Any) -> Any:
         _logger.info("%s; compiled in memory", error)
         return numba.njit(**options)(function)
     if hasattr(compiled, "_cache"):  # a plain function where JIT is disabled
+        with contextlib.suppress(AttributeError, OSError):  # Numba's own stamp is the next best
+            compiled._cache._cache_file._source_stamp = _stamp(Path(function.__code__.co_filename))
         compiled._cache = _ForgivingCache(compiled._cache, function.__qualname__)
     return compiled

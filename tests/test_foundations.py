@@ -161,6 +161,19 @@ def test_cache_is_used(kernel_folder):
     assert run_python(code, NUMBA_CACHE_DIR=cache, NUMBA_DISABLE_JIT="0") == "_ForgivingCache 1"
 
 
+def test_cache_notices_a_changed_callee_next_door(kernel_folder):
+    (kernel_folder / "_callee.py").write_text(KERNEL.replace("2 * x", "3 * x"))
+    (kernel_folder / "kernel.py").write_text(
+        KERNEL.replace("@jit", "from _callee import double as inner\n\n@jit").replace("2 * x", "inner(x)")
+    )
+    code = CALL.format(folder=str(kernel_folder)).replace("double(21) == 42", "double(14) == {}")
+    environment = {"NUMBA_CACHE_DIR": str(kernel_folder / "cache"), "NUMBA_DISABLE_JIT": "0"}
+    run_python(code.format(42), **environment)
+    assert run_python(code.format(42), **environment) == "_ForgivingCache 1"
+    (kernel_folder / "_callee.py").write_text(KERNEL.replace("2 * x", "30 * x"))
+    assert run_python(code.format(420), **environment) == "_ForgivingCache 0"
+
+
 def test_no_place_for_the_cache(kernel_folder):
     """Every place Numba would try is a file, not a folder: that stops root, too."""
     blocked = kernel_folder / "blocked"

@@ -5,7 +5,8 @@ and again when a cache file was cut off by a full disk or a killed process. Eith
 fine, so here a cache that does not work is only a slower start: the kernel is compiled in memory.
 
 Numba takes a cached kernel for current while the kernel's own file is unchanged, though the callees compiled
-into it may live next door. Here it is current while no private file of its folder has changed.
+into it may live next door. Here it is current while no private file of its folder, or of the package's own,
+has changed.
 """
 
 import contextlib
@@ -49,8 +50,8 @@ class _ForgivingCache:
 
 @functools.lru_cache
 def _stamp(file: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return name, time and size of a file and of each private one beside it."""
-    files = sorted({file, *file.parent.glob("_*.py")})
+    """Return name, time and size of a file and of each private one beside it and beside this one."""
+    files = sorted({file, *file.parent.glob("_*.py"), *Path(__file__).parent.glob("_*.py")})
     return tuple((path.name, (stat := path.stat()).st_mtime_ns, stat.st_size) for path in files)
 
 
@@ -60,8 +61,8 @@ def jit(function: Any = None, /, **options: Any) -> Any:
     Parameters
     ----------
     function : callable
-        The kernel. Its callees must live in private files (``_*.py``) of the same folder: the cache does not
-        see changes elsewhere.
+        The kernel. Its callees must live in private files (``_*.py``) of the same folder or of the package's
+        own: the cache does not see changes elsewhere.
     **options
         Further options of ``numba.njit``, e.g. ``fastmath={"contract"}`` or ``inline="always"``.
 

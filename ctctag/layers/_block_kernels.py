@@ -11,7 +11,7 @@ All arrays are flat: y (T, F, C) and z, dz (T, F // 2, C) of one clip. Channels 
 import numpy as np
 
 from ctctag._jit import jit
-from ctctag.layers._simd import fma, lanes, load, pick, spread, store
+from ctctag._simd import fma, lanes, load, pick, spread, store
 
 __all__ = ["gradient_sums", "input_gradient", "moments", "normalise"]
 

@@ -8,7 +8,7 @@ exponential is 2^k times a polynomial on [-ln 2 / 2, ln 2 / 2], good to the last
 import numpy as np
 
 from ctctag._jit import jit
-from ctctag.layers._simd import fma, lanes, load, pick, power_of_two, spread, store
+from ctctag._simd import fma, lanes, load, pick, power_of_two, spread, store
 from ctctag.layers._vector_product import multiply
 
 __all__ = ["recur", "recur_back"]

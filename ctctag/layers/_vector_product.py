@@ -10,7 +10,7 @@ Kernels in other files call `multiply`; Numba's cache of them does not see a cha
 """
 
 from ctctag._jit import jit
-from ctctag.layers._simd import fma, lanes, load, spread, store
+from ctctag._simd import fma, lanes, load, spread, store
 
 __all__ = ["multiply"]
 

@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 
+from ctctag._simd import lanes
 from ctctag._threads import run_tasks
 from ctctag.layers import _winograd_kernels as kernels
 from ctctag.layers._base import Array
 from ctctag.layers._blocks import frame_blocks, shares
 from ctctag.layers._buffers import empty, zeros
-from ctctag.layers._simd import lanes
 
 __all__ = ["convolve", "kernel_gradient", "scratch", "serves", "transform_kernel", "transform_kernel_back"]
 

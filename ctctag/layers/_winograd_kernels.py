@@ -16,7 +16,7 @@ multiple of the vector's lanes.
 """
 
 from ctctag._jit import jit
-from ctctag.layers._simd import fma, lanes, load, spread, store
+from ctctag._simd import fma, lanes, load, spread, store
 from ctctag.layers._vector_product import multiply
 
 __all__ = [

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctctag._simd import lanes
 from ctctag._threads import run_tasks
 from ctctag.exceptions import ParameterError
 from ctctag.layers import _block_kernels as kernels
 from ctctag.layers._base import Array, Layer, all_lengths, as_gradient, as_input, prefixed, valid_frames
 from ctctag.layers._blocks import frame_blocks
 from ctctag.layers._buffers import empty
-from ctctag.layers._simd import lanes
 from ctctag.layers.activations import ReLU
 from ctctag.layers.conv import Conv2d, convolve
 from ctctag.layers.norm import BatchNorm, check_count, input_coefficients, update_running

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_integer
+from ctctag._simd import lanes
 from ctctag._threads import run_tasks
 from ctctag.exceptions import ParameterError
 from ctctag.layers import _gru_kernels as kernels
@@ -24,7 +25,6 @@ from ctctag.layers._base import (
 )
 from ctctag.layers._buffers import empty, zeros
 from ctctag.layers._products import affine, outer_sum, row_sum
-from ctctag.layers._simd import lanes
 
 __all__ = ["GRU", "BiGRU", "LastStates"]
 

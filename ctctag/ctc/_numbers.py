@@ -1,256 +1,159 @@
-"""Numbers of extended range for CTC's kernels: m 2^e, the arithmetic on them, and exponentials.
+r"""Numbers of extended range for CTC's kernels: vectors of m 2^e, and the exponentials that make them.
 
-The functions with an ``overload`` are what differs between float32 and float64; their bodies serve when Numba
-is disabled. Integers travel as the bits of floats, so that one array holds both parts of a number.
+A probability is a mantissa, a float in [1, 2), and an exponent, an integer of the same width: the range of a
+logarithm with the relative precision of a plain float, and no exp or log on the way. Adding two such numbers
+takes shifts and a multiply-add. "Impossible" is an exponent far below anything real, so neither zero nor
+infinity nor NaN ever enters the arithmetic. Multiply-adds are written out, never left to the compiler, so
+that every compiled copy gives the same bits.
 """
 
-import numpy as np
-from numba import types
-from numba.extending import intrinsic, overload
+from ctctag._jit import jit
+from ctctag._simd import (
+    as_float,
+    as_int,
+    choose,
+    fma,
+    lanes,
+    larger,
+    pick,
+    power_of_two,
+    rint,
+    shift_left,
+    shift_right,
+    spread,
+    store,
+    to_int,
+)
 
-__all__ = [
-    "LANES",
-    "LN2_HIGH",
-    "LN2_LOW",
-    "LOG2E",
-    "ROUND64",
-    "bits",
-    "exp",
-    "exponent",
-    "fma",
-    "mantissa",
-    "never",
-    "order",
-    "plus",
-    "power",
-    "real",
-    "small_exp",
-    "whole",
-]
+__all__ = ["LN2", "add", "clear", "emission", "exp", "impossible", "power", "tidy"]
 
-LANES = 16
-
-# e^f on |f| <= ln(2) / 2, interpolated at Chebyshev nodes: relative errors 3e-9 and 4e-18 before rounding.
-_EXP32 = tuple(
-    np.float32(c)
-    for c in (
-        1.0,
-        1.0,
-        0.5,
-        0.16666415333747864,
-        0.04166635125875473,
-        0.008375132456421852,
-        0.0013941116631031036,
-    )
+LN2 = 0.6931471805599453
+_LOG2E = 1.4426950408889634
+# ln 2 in two parts of float32 and of float64: a fused multiply-add takes the product with the first exactly.
+_LN2_32 = (0.693147182464599609375, -1.904654299957767e-09)
+_LN2_64 = (0.6931471805599453, 2.3190468138462996e-17)
+# e^f on |f| <= ln(2) / 2, highest power first, interpolated at Chebyshev nodes; relative errors 3e-9, 4e-18.
+_EXP32 = (
+    0.0013941116631031036,
+    0.008375132456421852,
+    0.04166635125875473,
+    0.16666415333747864,
+    0.5,
+    1.0,
+    1.0,
 )
 _EXP64 = (
-    1.0,
-    1.0,
-    0.5000000000000019,
-    0.16666666666666685,
-    0.041666666666487336,
-    0.008333333333317606,
-    0.0013888888952506718,
-    0.0001984126989396263,
-    2.4801485289368063e-05,
-    2.755723763497525e-06,
-    2.7632706692581377e-07,
     2.511102788497157e-08,
+    2.7632706692581377e-07,
+    2.755723763497525e-06,
+    2.4801485289368063e-05,
+    0.0001984126989396263,
+    0.0013888888952506718,
+    0.008333333333317606,
+    0.041666666666487336,
+    0.16666666666666685,
+    0.5000000000000019,
+    1.0,
+    1.0,
 )
-LOG2E = 1.4426950408889634
-LN2_HIGH, LN2_LOW = (
-    0.6931471803691238,
-    1.9082149292705877e-10,
-)  # their sum has the digits of ln 2 twice over
-ROUND64 = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it rounds to a whole number
-_ROUND32 = np.float32(12582912.0)
-_LN2_HIGH32, _LN2_LOW32 = np.float32(0.693359375), np.float32(-2.12194440e-4)
-_LOG2E32 = np.float32(LOG2E)
 
 
-@intrinsic
-def _fused(typingctx, a, b, c):
-    def codegen(context, builder, signature, args):
-        return builder.fma(*args)
-
-    return a(a, a, a), codegen
+@jit(forceinline=True)
+def impossible(like):
+    """Return the exponent of an impossible state, so that the sum of any three still is an integer."""
+    return -(1 << 29) if lanes(like) == 16 else -(1 << 50)
 
 
-def fma(a, b, c):
-    """Return a b + c, rounded once: said outright, so that every compiled copy gives the same bits."""
-    return a * b + c
-
-
-@overload(fma)
-def _(a, b, c):
-    return lambda a, b, c: _fused(a, b, c)  # type: ignore[call-arg]
-
-
-def bits(x):
-    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
-
-
-@overload(bits)
-def _(x):
-    if x == types.float32:
-        return lambda x: np.float32(x).view(np.int32)
-    return lambda x: np.float64(x).view(np.int64)
-
-
-def real(i):
-    return i.view(np.float32 if i.dtype == np.int32 else np.float64)
-
-
-@overload(real)
-def _(i):
-    if i == types.int32:
-        return lambda i: np.int32(i).view(np.float32)
-    return lambda i: np.int64(i).view(np.float64)
-
-
-def whole(x, like):
-    return np.int32(x) if like.dtype == np.float32 else np.int64(x)
-
-
-@overload(whole)
-def _(x, like):
-    if like == types.float32:
-        return lambda x, like: np.int32(x)
-    return lambda x, like: np.int64(x)
-
-
-def plus(a, b):
-    return a + b
-
-
-@overload(plus)
-def _(a, b):
-    if a == types.int32:  # Numba would widen the sum to 64 bits, and halve the lanes
-        return lambda a, b: np.int32(a + b)
-    return lambda a, b: a + b
-
-
+@jit(forceinline=True)
 def power(e):
-    """Return 2 ** e for e <= the largest exponent; 0 below the smallest."""
-    if e.dtype == np.int32:
-        return np.int32(max(e + 127, 0) << 23).view(np.float32)
-    return np.int64(max(e + 1023, 0) << 52).view(np.float64)
+    """Return 2^e, 0 below the smallest; e at most the largest exponent."""
+    single = lanes(e) == 16
+    biased = larger(e + spread(e, 127 if single else 1023), spread(e, 0))
+    return as_float(shift_left(biased, 23 if single else 52))
 
 
-@overload(power)
-def _(e):
-    if e == types.int32:
-        return lambda e: np.int32(max(np.int32(e + 127), np.int32(0)) << 23).view(np.float32)
-    return lambda e: np.int64(max(e + 1023, np.int64(0)) << 52).view(np.float64)
+@jit(forceinline=True)
+def tidy(m, e):
+    """Return m 2^e with m in [1, 2), and with e not below that of the impossible."""
+    single = lanes(e) == 16
+    v = as_int(m)
+    e = e + (shift_right(v, 23 if single else 52) - spread(e, 127 if single else 1023))
+    v = v & spread(e, 0x7FFFFF if single else 0xFFFFFFFFFFFFF)
+    v = v | spread(e, 0x3F800000 if single else 1023 << 52)
+    return as_float(v), larger(e, spread(e, impossible(e)))
 
 
-def exponent(v):
-    return (v >> 23) - 127 if v.dtype == np.int32 else (v >> 52) - 1023
+@jit(forceinline=True)
+def add(m1, e1, m2, e2):
+    """Return m1 2^e1 + m2 2^e2; the mantissa is not tidied."""
+    e = larger(e1, e2)
+    return fma(m1, power(e1 - e), m2 * power(e2 - e)), e
 
 
-@overload(exponent)
-def _(v):
-    if v == types.int32:
-        return lambda v: np.int32((v >> 23) - 127)
-    return lambda v: (v >> 52) - 1023
+@jit(forceinline=True)
+def _small_exp(f):
+    """Return e^f for |f| <= ln(2) / 2."""
+    if lanes(f) == 16:
+        p = spread(f, _EXP32[0])
+        for i in range(1, 7):
+            p = fma(p, f, spread(f, _EXP32[i]))
+    else:
+        p = spread(f, _EXP64[0])
+        for i in range(1, 12):
+            p = fma(p, f, spread(f, _EXP64[i]))
+    return p
 
 
-def mantissa(v):
-    if v.dtype == np.int32:
-        return np.int32((v & 0x7FFFFF) | 0x3F800000).view(np.float32)
-    return np.int64((v & 0xFFFFFFFFFFFFF) | (1023 << 52)).view(np.float64)
+@jit(forceinline=True)
+def _ln2(like):
+    """Return -ln 2 in two parts."""
+    if lanes(like) == 16:
+        return spread(like, -_LN2_32[0]), spread(like, -_LN2_32[1])
+    return spread(like, -_LN2_64[0]), spread(like, -_LN2_64[1])
 
 
-@overload(mantissa)
-def _(v):
-    if v == types.int32:
-        return lambda v: np.int32((v & 0x7FFFFF) | 0x3F800000).view(np.float32)
-    return lambda v: np.int64((v & 0xFFFFFFFFFFFFF) | (1023 << 52)).view(np.float64)
-
-
-def never(like):
-    return np.int32(-(1 << 29)) if like.dtype == np.float32 else np.int64(-(1 << 50))
-
-
-@overload(never)
-def _(like):
-    if like == types.float32:
-        return lambda like: np.int32(-(1 << 29))
-    return lambda like: np.int64(-(1 << 50))
-
-
-def order(v):
-    """Map the bits of a float to an integer of the same order, so that a maximum needs no NaN rules."""
-    return v ^ ((v >> 31) & 0x7FFFFFFF if v.dtype == np.int32 else (v >> 63) & 0x7FFFFFFFFFFFFFFF)
-
-
-@overload(order)
-def _(v):
-    if v == types.int32:
-        return lambda v: np.int32(v ^ ((v >> 31) & 0x7FFFFFFF))
-    return lambda v: v ^ ((v >> 63) & 0x7FFFFFFFFFFFFFFF)
-
-
-def small_exp(f):
-    """Return e ** f for |f| <= ln(2) / 2."""
-    return type(f)(np.exp(f))
-
-
-@overload(small_exp)
-def _(f):
-    if f == types.float32:
-
-        def small32(f):
-            p = fma(_EXP32[6], f, _EXP32[5])
-            p = fma(p, f, _EXP32[4])
-            p = fma(p, f, _EXP32[3])
-            p = fma(p, f, _EXP32[2])
-            p = fma(p, f, _EXP32[1])
-            return fma(p, f, _EXP32[0])
-
-        return small32
-
-    def small64(f):
-        p = fma(_EXP64[11], f, _EXP64[10])
-        p = fma(p, f, _EXP64[9])
-        p = fma(p, f, _EXP64[8])
-        p = fma(p, f, _EXP64[7])
-        p = fma(p, f, _EXP64[6])
-        p = fma(p, f, _EXP64[5])
-        p = fma(p, f, _EXP64[4])
-        p = fma(p, f, _EXP64[3])
-        p = fma(p, f, _EXP64[2])
-        p = fma(p, f, _EXP64[1])
-        return fma(p, f, _EXP64[0])
-
-    return small64
-
-
+@jit(forceinline=True)
 def exp(z):
-    """Return e ** z for z <= 1; 0 far below; NaN stays NaN."""
-    return type(z)(np.exp(z))
+    """Return e^z for z <= 1; 0 far below 0; NaN stays NaN."""
+    single = lanes(z) == 16
+    least = spread(z, -88.0 if single else -709.0)
+    shift = spread(z, 12582912.0 if single else 6755399441055744.0)  # 1.5 2^23 and 1.5 2^52
+    high, low = _ln2(z)
+    z = pick(least, z, least, z)
+    shifted = fma(z, spread(z, _LOG2E), shift)
+    k = shifted - shift
+    return _small_exp(fma(k, low, fma(k, high, z))) * power_of_two(shifted)
 
 
-@overload(exp)
-def _(z):
-    if z == types.float32:
+@jit(forceinline=True)
+def emission(kind, score, peak):
+    """Return m 2^e of scores: e^(score - peak), or of kind 2 the scores, probabilities, as they are."""
+    one, zero = spread(score, 1.0), spread(score, 0.0)
+    if kind == 2:  # those below the least ordinary number are made larger first
+        tiny = spread(score, 1e-30)
+        whole = to_int(zero)
+        m, e = tidy(pick(tiny, score, score * spread(score, 2.0**80), score), whole)
+        e = e - to_int(pick(tiny, score, spread(score, 80.0), zero))
+        possible = to_int(pick(score, zero, one, zero))
+        return choose(possible, m, one), choose(possible, e, spread(whole, impossible(whole)))
+    # The difference of two floats and what its rounding lost: e^z is to be as exact far from the peak.
+    least = spread(score, impossible(score) * LN2)
+    z = score - peak
+    v = z - score
+    lost = pick(z, least, (score - (z - v)) - (peak + v), zero)
+    z = larger(z, least)
+    high, low = _ln2(z)
+    log2e = spread(z, _LOG2E)
+    k = rint(z * log2e)
+    f = fma(k, high, z)
+    more = rint(f * log2e)  # where z is huge, its rounded multiple is off by more than one half
+    f = fma(k, low, fma(more, high, f)) + lost
+    return _small_exp(f), to_int(k) + to_int(more)
 
-        def exp32(z):
-            c = np.float32(-88.0) if z < np.float32(-88.0) else z
-            rounded = fma(c, _LOG2E32, _ROUND32)
-            k = rounded - _ROUND32
-            f = fma(k, -_LN2_LOW32, fma(k, -_LN2_HIGH32, c))
-            scale = np.int32((np.float32(rounded).view(np.int32) + 127) << 23).view(np.float32)
-            return small_exp(f) * scale
 
-        return exp32
-
-    def exp64(z):
-        c = -709.0 if z < -709.0 else z
-        rounded = fma(c, LOG2E, ROUND64)
-        k = rounded - ROUND64
-        f = fma(k, -LN2_LOW, fma(k, -LN2_HIGH, c))
-        scale = np.int64((np.float64(rounded).view(np.int64) + 1023) << 52).view(np.float64)
-        return small_exp(f) * scale
-
-    return exp64
+@jit(forceinline=True)
+def clear(m, e, start, stop):
+    """Make the states from place `start` to `stop` impossible."""
+    for at in range(start, stop, lanes(m)):
+        store(m, at, spread(m, 1.0))
+        store(e, at, spread(e, impossible(e)))

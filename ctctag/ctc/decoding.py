@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ctctag._threads import run_tasks
 from ctctag.ctc._engine import run_batch
 from ctctag.ctc._inputs import Targets, check_scores
-from ctctag.ctc._kernel import greedy
+from ctctag.ctc._rows import greedy, row_memory
 
 __all__ = ["Decoded", "best_path"]
 
@@ -85,13 +85,15 @@ def best_path(
     (array([2, 3]), [[1, 2], [5, 5]], -0.086)
     """
     scores = check_scores(inputs, input_lengths, blank, inputs_are, check_normalised)
-    N, T, _ = scores.x.shape
+    N, T, C = scores.x.shape
     labels = np.empty((N, T), dtype=np.int64)
     spans = np.empty((N, T, 2), dtype=np.int64)
     ends = np.zeros(N + 1, dtype=np.int64)
 
     def run(n: int) -> None:
-        ends[n + 1] = greedy(scores.x[n, : scores.lengths[n]], scores.blank, labels[n], spans[n])
+        memory = row_memory(scores.x.dtype)
+        flat = scores.x[n].reshape(-1)
+        ends[n + 1] = greedy(flat, scores.lengths[n], C, scores.blank, memory, labels[n], spans[n])
 
     run_tasks(run, range(N))
     found = ends[1:].copy()

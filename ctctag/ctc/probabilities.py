@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ctctag._threads import run_tasks
 from ctctag.ctc._inputs import check_scores
-from ctctag.ctc._kernel import noisy_or
+from ctctag.ctc._rows import noisy_or, row_memory
 
 __all__ = ["tag_probs"]
 
@@ -59,8 +59,16 @@ def tag_probs(
     bad = np.empty(N, dtype=np.int64)
 
     def run(n: int) -> None:
-        T = int(scores.lengths[n])
-        bad[n] = noisy_or(scores.x[n, :T], scores.kind, scores.tolerance, probs[n])
+        bad[n] = noisy_or(
+            scores.x[n].reshape(-1),
+            scores.lengths[n],
+            C,
+            scores.kind,
+            scores.tolerance,
+            row_memory(scores.x.dtype),
+            np.empty(C, scores.x.dtype),
+            probs[n],
+        )
 
     run_tasks(run, range(N))
     for n in np.flatnonzero(bad >= 0):

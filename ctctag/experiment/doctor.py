@@ -152,9 +152,9 @@ def _kernel_cache() -> Finding:
             "note",
             "unset it",
         )
-    from ctctag.ctc import _kernel
+    from ctctag.ctc import _tiles
 
-    dispatchers = [value for value in vars(_kernel).values() if hasattr(value, "py_func")]
+    dispatchers = [value for value in vars(_tiles).values() if hasattr(value, "py_func")]
     cache = dispatchers[0]._cache
     path = getattr(cache, "cache_path", None)
     if path is None:

@@ -1,0 +1,177 @@
+"""One frame's scores: their softmax, the check that they are what they are said to be, and their largest."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctctag._jit import jit
+from ctctag._simd import address, aligned, fma, lanes, larger, load, max_lanes, pick, spread, store, sum_lanes
+from ctctag.ctc._numbers import exp
+
+__all__ = ["greedy", "log_normalisers", "noisy_or", "normalise", "row_memory"]
+
+
+def row_memory(dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return working memory for one thread: zeros, ones, 0, 1, 2, ..., and twice impossible scores."""
+    w = 64 // np.dtype(dtype).itemsize
+    parts = np.zeros(w), np.ones(w), np.arange(w), np.full(2 * w, -np.inf)
+    memory = aligned(5 * w, dtype)
+    np.concatenate(parts, out=memory, casting="same_kind")
+    return memory
+
+
+@jit(forceinline=True)
+def _softmax(x, at, C, ramp, exps, place, keep):
+    """Return the largest of C scores and the sum of e^(score - largest), in float64.
+
+    What the largest adds is counted, and the rest is summed apart: next to a certain class the others are not
+    rounded away. NaN or inf among the scores makes a result NaN or inf. C is at least the number of lanes; a
+    last vector that is not full overlaps the one before, and counts only in part.
+    """
+    w = lanes(x)
+    over = C % w
+    top = load(x, at)
+    for k in range(w, C - over, w):
+        top = larger(top, load(x, at + k))
+    if over:
+        top = larger(top, load(x, at + C - w))
+    peak = max_lanes(top)
+    peaks, zero, one = spread(x, peak), spread(x, 0.0), spread(x, 1.0)
+    rest, ties = zero, zero
+    for k in range(0, C - over, w):
+        row = load(x, at + k)
+        term = exp(row - peaks)
+        rest = rest + pick(peaks, row, term, term - one)
+        ties = ties + pick(peaks, row, zero, one)
+        if keep:
+            store(exps, place + k, term)
+    if over:
+        new = load(ramp, over)
+        row = load(x, at + C - w)
+        term = exp(row - peaks)
+        rest = fma(pick(peaks, row, term, term - one), new, rest)
+        ties = fma(pick(peaks, row, zero, one), new, ties)
+        if keep:
+            store(exps, place + C - w, term)
+    return peak, np.float64(sum_lanes(ties)) + np.float64(sum_lanes(rest))
+
+
+@jit(forceinline=True)
+def _are_probabilities(x, at, C, tolerance):
+    total, least = 0.0, x[at]
+    for k in range(at, at + C):
+        total += x[k]
+        least = min(least, x[k])
+    return least >= 0 and abs(total - 1.0) <= tolerance  # not so if NaN
+
+
+@jit(forceinline=True)
+def normalise(x, at, C, kind, tolerance, memory, exps, place, keep):
+    """Return peak and denominator of one frame's scores, and whether they are good.
+
+    Logits (kind 0) and log-probabilities (1) are taken relative to their peak. The latter and probabilities
+    (2) must add up to 1 within the tolerance, and have denominator 1.
+
+    Parameters
+    ----------
+    x : address
+    at, C : int
+        The scores are x[at : at + C].
+    kind : int
+    tolerance : float
+    memory : address
+        Of what `row_memory` gave.
+    exps : address
+        The terms e^(score - peak) are written to exps[place : place + C].
+    keep : bool
+        Whether to write them.
+    """
+    if kind == 2:
+        return 0.0, 1.0, _are_probabilities(x, at, C, tolerance)
+    w = lanes(x)
+    if w > C:  # in a row of its own, filled up with classes that are impossible
+        for k in range(C):
+            memory[3 * w + k] = x[at + k]
+        peak, total = _softmax(memory, 3 * w, w, memory, memory, 4 * w, True)
+        if keep:
+            for k in range(C):
+                exps[place + k] = memory[4 * w + k]
+    else:
+        peak, total = _softmax(x, at, C, memory, exps, place, keep)
+    if kind == 0:
+        return np.float64(peak), total, -np.inf < peak < np.inf and total > 0.0  # not so if NaN
+    if peak == -np.inf:  # no class is possible
+        return 0.0, 1.0, total > 0.0 and tolerance >= 1.0
+    good = peak < np.inf and total > 0.0
+    if good and tolerance < np.inf:
+        good = abs(total * np.exp(np.float64(peak)) - 1.0) <= tolerance
+    return np.float64(peak), 1.0, good
+
+
+@jit
+def log_normalisers(x, frames, C, kind, tolerance, memory, shifts):
+    """Write what to subtract from each frame's scores to get log-probabilities; return a bad frame or -1."""
+    flat, own = address(x), address(memory)
+    for t in range(frames):
+        peak, total, good = normalise(flat, t * C, C, kind, tolerance, own, own, 0, False)
+        if not good:
+            return t
+        shifts[t] = peak + np.log(total) if kind == 0 else 0.0
+    return -1
+
+
+@jit
+def noisy_or(x, frames, C, kind, tolerance, memory, exps, out):
+    """Write the probability that each class occurs into `out`, float64; return a bad frame or -1.
+
+    `exps` has room for C values.
+    """
+    flat, own, terms = address(x), address(memory), address(exps)
+    out[:] = 0.0
+    for t in range(frames):
+        peak, total, good = normalise(flat, t * C, C, kind, tolerance, own, terms, 0, kind < 2)
+        if not good:
+            return t
+        scale = 1.0 / total if kind == 0 else np.exp(peak)
+        for k in range(C):
+            y = np.float64(flat[t * C + k]) if kind == 2 else exps[k] * scale
+            # p + (1 - p) y: no cancellation where p is small, unlike 1 - prod(1 - y)
+            out[k] += (1.0 - out[k]) * min(y, 1.0)
+    return -1
+
+
+@jit
+def greedy(x, frames, C, blank, memory, labels, spans):
+    """Write the best path's labels and their first and last frames; return how many there are.
+
+    Of equal scores the first class wins, as for NumPy's argmax; scores that are NaN give some class.
+    """
+    w = lanes(x)
+    flat, own = address(x), address(memory)
+    before, found = blank, 0
+    for t in range(frames):
+        at, width, row = t * C, C, flat
+        if w > C:
+            for k in range(C):
+                memory[3 * w + k] = x[at + k]
+            at, width, row = 3 * w, w, own
+        top = load(row, at)
+        for k in range(w, width, w):
+            top = larger(top, load(row, at + min(k, width - w)))
+        peaks = spread(x, max_lanes(top))
+        none = spread(x, float(-width))
+        first = none
+        for k in range(0, width, w):  # of the largest the first: of their negative numbers the largest
+            start = min(k, width - w)
+            number = spread(x, float(-start)) - load(own, 2 * w)
+            first = larger(first, pick(peaks, load(row, at + start), none, number))
+        best = min(int(-max_lanes(first)), C - 1)
+        if best != blank:
+            if best != before:
+                labels[found] = best
+                spans[found, 0] = t
+                found += 1
+            spans[found - 1, 1] = t
+        before = best
+    return found

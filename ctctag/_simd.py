@@ -57,10 +57,10 @@ _BYTES = 64
 
 def aligned(size: int, dtype: Any) -> Any:
     """Return a new one-dimensional array that starts at a whole cache line: a split vector costs twice."""
-    itemsize = np.dtype(dtype).itemsize
-    memory = np.empty(size + _BYTES // itemsize, dtype)
-    start = (-(memory.ctypes.data // itemsize)) % (_BYTES // itemsize)
-    return memory[start : start + size]
+    bytes_wanted = size * np.dtype(dtype).itemsize
+    memory = np.empty(bytes_wanted + _BYTES, np.uint8)
+    start = -memory.__array_interface__["data"][0] % _BYTES
+    return memory[start : start + bytes_wanted].view(dtype)
 
 
 def lanes(like: Any) -> int:

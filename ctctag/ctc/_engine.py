@@ -27,58 +27,45 @@ def run_batch(
     scores: Scores, targets: Targets, weights: npt.NDArray[np.float64] | None, room: int = ROOM
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any] | None]:
     """Return the losses, shape (N,), and the gradient of their sum weighted by `weights`, if not None."""
-    x = scores.x
+    x, lengths, sizes = scores.x, scores.lengths, targets.sizes
     N, T, C = x.shape
-    losses = np.empty(N)
-    bad = np.empty(N, dtype=np.int64)
+    losses, bad = np.empty(N), np.empty(N, dtype=np.int64)
     with_grad = weights is not None
     grad = np.empty(x.size if with_grad else 0, x.dtype)
     scales = np.ones(N) if weights is None else weights
-    sizes = np.diff(targets.ends)
-    lanes = 64 // x.itemsize
-    short = (sizes <= _SHORT) & (scores.lengths * (sizes + 1) <= _SMALL)
-    batch = (
-        x.reshape(-1),
-        T,
-        C,
-        scores.lengths,
-        scores.kind,
-        scores.tolerance,
-        targets.labels,
-        targets.ends,
-        scores.blank,
-        scales,
-    )
+    scored = x.reshape(-1), T, C, lengths, scores.kind, scores.tolerance
+    batch = *scored, targets.labels, targets.ends, scores.blank, scales
     result = with_grad, grad, losses, bad
 
-    def run_group(clips: npt.NDArray[np.int64]) -> None:
-        longest, width = int(scores.lengths[clips].max()), int(sizes[clips].max())
-        size = _lanes.group_memory(longest, width, with_grad)
+    def run(task: tuple[bool, npt.NDArray[np.int64]]) -> None:
+        side_by_side, clips = task
         memory = _rows.row_memory(x.dtype)
-        _lanes.group_losses(*batch, clips, *_work(size, np.float64), memory, *result)
-
-    def run_each(clips: npt.NDArray[np.int64]) -> None:
-        shapes = [(int(scores.lengths[n]), int(sizes[n])) for n in clips]
+        if side_by_side:
+            size = _lanes.group_memory(int(lengths[clips].max()), int(sizes[clips].max()), with_grad)
+            _lanes.group_losses(*batch, clips, *_work(size, np.float64), memory, *result)
+            return
+        lanes = 64 // x.itemsize
         blocks = np.ones(N, dtype=np.int64)
-        for n, (frames, labels) in zip(clips, shapes, strict=True):
-            blocks[n] = _tiles.block_of_frames(frames, labels, lanes, room) if with_grad else frames
-        size = max(
-            _tiles.tile_memory(frames, labels, lanes, int(blocks[n]), with_grad)
-            for n, (frames, labels) in zip(clips, shapes, strict=True)
-        )
-        work, whole = _work(size, x.dtype)
-        places = np.empty(max(labels for _, labels in shapes) + lanes, dtype=np.int64)
-        memory = _rows.row_memory(x.dtype)
-        _tiles.clip_losses(*batch, clips, blocks, work, whole, places, memory, *result)
+        size = 0
+        for n in clips.tolist():
+            shape = int(lengths[n]), int(sizes[n]), lanes
+            blocks[n] = block = _tiles.block_of_frames(*shape, room)
+            size = max(size, _tiles.tile_memory(*shape, block, with_grad))
+        places = np.empty(int(sizes[clips].max()) + lanes, dtype=np.int64)
+        _tiles.clip_losses(*batch, clips, blocks, *_work(size, x.dtype), places, memory, *result)
 
-    tasks = [(run_group, clips) for clips in _groups(scores.lengths, sizes, short)]
-    cost = scores.lengths * (sizes * 4 + C + 60)
-    tasks += [(run_each, clips) for clips in _cut(cost, ~short)]
-    if cost.sum() > 2 * _GRAIN:
-        run_tasks(lambda task: task[0](task[1]), tasks)
+    short = (sizes <= _SHORT) & (lengths * (sizes + 1) <= _SMALL)
+    if N == 1:
+        run((bool(short[0]), np.zeros(1, dtype=np.int64)))
     else:
-        for run, clips in tasks:
-            run(clips)
+        cost = lengths * (sizes * 4 + C + 60)
+        tasks = [(True, clips) for clips in _groups(np.flatnonzero(short), lengths, sizes)]
+        tasks += [(False, clips) for clips in _cut(np.flatnonzero(~short), cost)]
+        if cost.sum() > 2 * _GRAIN:
+            run_tasks(run, tasks)
+        else:
+            for task in tasks:
+                run(task)
     if bad.max() >= 0:
         clip = int(np.flatnonzero(bad >= 0)[0])
         scores.explain_frame(clip, int(bad[clip]))
@@ -88,20 +75,17 @@ def run_batch(
 
 
 def _groups(
-    lengths: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], short: npt.NDArray[np.bool_]
+    clips: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
 ) -> list[npt.NDArray[np.int64]]:
-    """Cut the clips of short targets into groups of clips of like lengths, the longest first."""
-    clips = np.flatnonzero(short)
-    if clips.size > _lanes.GROUP:
-        clips = clips[np.lexsort((-sizes[clips], -lengths[clips]))]
+    """Cut clips of short targets into groups of like lengths, the longest first."""
+    clips = clips[np.lexsort((-sizes[clips], -lengths[clips]))]
     return [clips[start : start + _lanes.GROUP] for start in range(0, clips.size, _lanes.GROUP)]
 
 
-def _cut(cost: npt.NDArray[np.int64], long: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
-    """Cut the clips of long targets into tasks of some size, the dearest clips first."""
-    clips = np.flatnonzero(long)
-    if clips.size < 2:
-        return [clips] if clips.size else []
+def _cut(clips: npt.NDArray[np.int64], cost: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Cut clips of long targets into tasks of some size, the dearest first."""
+    if not clips.size:
+        return []
     clips = clips[np.argsort(-cost[clips], kind="stable")]
     task = np.cumsum(cost[clips]) // _GRAIN
     return np.split(clips, np.flatnonzero(np.diff(task)) + 1)

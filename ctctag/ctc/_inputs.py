@@ -115,10 +115,13 @@ class Targets:
         Each in [0, C) and not the blank.
     ends : ndarray, shape (N + 1,), int64
         The labels of clip n are ``labels[ends[n] : ends[n + 1]]``.
+    sizes : ndarray, shape (N,), int64
+        How many labels each clip has.
     """
 
     labels: npt.NDArray[np.int64]
     ends: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
 
     def __getitem__(self, clip: int) -> npt.NDArray[np.int64]:
         return self.labels[self.ends[clip] : self.ends[clip + 1]]
@@ -199,7 +202,7 @@ def check_targets(targets: Any, target_lengths: npt.ArrayLike | None, scores: Sc
             f"{name} contains {label}, but labels must lie in [0, {C}) and differ from "
             f"blank={scores.blank} ({hint})"
         )
-    return Targets(labels, ends)
+    return Targets(labels, ends, lengths)
 
 
 def _integers(value: Any, name: str) -> npt.NDArray[Any]:

@@ -1,5 +1,6 @@
 """One frame's scores: their softmax, the check that they are what they are said to be, and their largest."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,22 @@ from ctctag.ctc._numbers import exp
 __all__ = ["greedy", "log_normalisers", "noisy_or", "normalise", "row_memory"]
 
 
-def row_memory(dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return working memory for one thread: zeros, ones, 0, 1, 2, ..., and twice impossible scores."""
-    w = 64 // np.dtype(dtype).itemsize
-    parts = np.zeros(w), np.ones(w), np.arange(w), np.full(2 * w, -np.inf)
-    memory = aligned(5 * w, dtype)
-    np.concatenate(parts, out=memory, casting="same_kind")
+_own = threading.local()
+
+
+def row_memory(dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return this thread's working memory: zeros, ones, 0, 1, 2, ..., and two rows of one vector each.
+
+    A kernel may overwrite the rows, of as many values as there are classes; the rest of a row stays -inf only
+    within one call of a kernel.
+    """
+    w = 64 // dtype.itemsize
+    memory = getattr(_own, dtype.name, None)
+    if memory is None:
+        memory = aligned(5 * w, dtype)
+        memory[:w], memory[w : 2 * w], memory[2 * w : 3 * w] = 0, 1, np.arange(w)
+        setattr(_own, dtype.name, memory)
+    memory[3 * w :] = -np.inf
     return memory
 
 

@@ -163,10 +163,11 @@ def _exact(candidates: list[list[int]], scores: Scores, n: int, n_best: int) -> 
         clip.kind,
         np.inf,
     )
+    sizes = np.array([len(labels) for labels in candidates], dtype=np.int64)
     ends = np.zeros(B + 1, dtype=np.int64)
-    np.cumsum([len(labels) for labels in candidates], out=ends[1:])
+    np.cumsum(sizes, out=ends[1:])
     joined = np.array([label for labels in candidates for label in labels], dtype=np.int64)
-    exact = -run_batch(many, Targets(joined, ends), None)[0]
+    exact = -run_batch(many, Targets(joined, ends, sizes), None)[0]
     best = sorted(range(B), key=lambda b: (-exact[b], candidates[b]))[:n_best]
     kind = KINDS[clip.kind]
     return [

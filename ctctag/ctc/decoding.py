@@ -100,7 +100,7 @@ def best_path(
     np.cumsum(ends, out=ends)
     if with_scores:
         used = np.arange(T) < found[:, None]
-        values = -run_batch(scores, Targets(labels[used], ends), None)[0]
+        values = -run_batch(scores, Targets(labels[used], ends, found), None)[0]
     else:
         values = np.full(N, np.nan)
     decoded = [

@@ -129,7 +129,7 @@ def ctc_loss(
     scores = check_scores(inputs, input_lengths, blank, inputs_are, check_normalised)
     checked = check_targets(targets, target_lengths, scores)
     losses, _ = run_batch(scores, checked, None)
-    return _reduce(losses, scores, checked, reduction, infeasible)
+    return _reduce(losses, _weights(checked, reduction), scores, checked, reduction, infeasible)
 
 
 def ctc_loss_and_grad(
@@ -187,9 +187,10 @@ def ctc_loss_and_grad(
     _check_options(reduction, infeasible)
     scores = check_scores(inputs, input_lengths, blank, inputs_are, check_normalised)
     checked = check_targets(targets, target_lengths, scores)
-    losses, grad = run_batch(scores, checked, _weights(checked, reduction))
+    weights = _weights(checked, reduction)
+    losses, grad = run_batch(scores, checked, weights)
     assert grad is not None
-    loss = _reduce(losses, scores, checked, reduction, infeasible)
+    loss = _reduce(losses, weights, scores, checked, reduction, infeasible)
     grad = grad.astype(scores.dtype, copy=False)
     return loss, grad[0] if scores.single else grad
 
@@ -201,23 +202,26 @@ def _check_options(reduction: str, infeasible: str) -> None:
 
 def _weights(targets: Targets, reduction: str) -> npt.NDArray[np.float64]:
     """Return the factor of each clip's loss in the reduced one, shape (N,)."""
-    N = len(targets.ends) - 1
+    N = len(targets.sizes)
     if reduction == "mean":
-        return 1.0 / (np.maximum(np.diff(targets.ends), 1) * N)
+        return 1.0 / (np.maximum(targets.sizes, 1) * N)
     return np.full(N, 1.0 / N if reduction == "batchmean" else 1.0)
 
 
 def _reduce(
-    losses: npt.NDArray[np.float64], scores: Scores, targets: Targets, reduction: str, infeasible: str
+    losses: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+    scores: Scores,
+    targets: Targets,
+    reduction: str,
+    infeasible: str,
 ) -> Any:
     if infeasible != "inf" and (lost := np.isposinf(losses)).any():
         if infeasible == "raise":
             raise_infeasible(int(np.flatnonzero(lost)[0]), scores, targets)
         losses = np.where(lost, 0.0, losses)
-    if reduction == "none":
-        result = losses[0] if scores.single else losses
-    else:
-        result = (losses * _weights(targets, reduction)).sum()
+    each = losses[0] if scores.single else losses
+    result = each if reduction == "none" else (losses * weights).sum()
     if scores.dtype.itemsize > 2:
         return result.astype(scores.dtype)
     with np.errstate(over="ignore"):  # float16 ends at 65504

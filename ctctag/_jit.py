@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 
 __all__ = ["jit"]
 
@@ -83,4 +84,6 @@ def jit(function: Any = None, /, **options: Any) -> Any:
         with contextlib.suppress(AttributeError, OSError):  # Numba's own stamp is the next best
             compiled._cache._cache_file._source_stamp = _stamp(Path(function.__code__.co_filename))
         compiled._cache = _ForgivingCache(compiled._cache, function.__qualname__)
+    elif compiled is function:  # JIT is disabled: compiled code would not warn of NaN and overflow, either
+        return np.errstate(all="ignore")(function)
     return compiled

@@ -71,18 +71,16 @@ def lanes(like: Any) -> int:
 class Vector(types.Type):
     """The Numba type of a vector."""
 
-    def __init__(self, dtype: types.Float | types.Integer) -> None:
+    def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         self.lanes = _BYTES * 8 // dtype.bitwidth
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
 
 
-def _llvm(dtype: types.Float | types.Integer) -> ir.VectorType:
-    if isinstance(dtype, types.Integer):
-        scalar = ir.IntType(dtype.bitwidth)
-    else:
-        scalar = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
-    return ir.VectorType(scalar, _BYTES * 8 // dtype.bitwidth)
+def _llvm(dtype: Any) -> ir.VectorType:
+    bits = dtype.bitwidth
+    floating = ir.FloatType() if bits == 32 else ir.DoubleType()
+    return ir.VectorType(floating if isinstance(dtype, types.Float) else ir.IntType(bits), _BYTES * 8 // bits)
 
 
 def _as_integers(dtype: types.Float) -> types.Integer:

@@ -36,6 +36,7 @@ __all__ = [
     "fma",
     "gather",
     "lanes",
+    "lanes_above",
     "larger",
     "load",
     "max_lanes",
@@ -106,7 +107,7 @@ def _is_flat(kind: Any) -> bool:
 
 
 def _fits(dtype: Any) -> bool:
-    return dtype in (types.float32, types.float64, types.int32, types.int64)
+    return dtype in (types.float32, types.float64, types.int32, types.int64, types.uint8)
 
 
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
@@ -115,9 +116,13 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         """Return where a one-dimensional array lies; `load`, `store` and indexing take it for the array."""
         return array
 
-    def gather(array: Any, at: int, places: Any, index: int) -> Any:
-        """Return the vector of ``array[at + p]``, p from ``places[index]`` on."""
-        return array[at + places[index : index + lanes(array)]]
+    def gather(like: Any, array: Any, at: int, places: Any, index: int) -> Any:
+        """Return the vector of ``array[at + p]``, p from ``places[index]`` on, in the dtype of `like`."""
+        return array[at + places[index : index + lanes(like)]].astype(like.dtype)
+
+    def lanes_above(a: Any, b: Any) -> int:
+        """Return a number whose bit n is set where lane n of a is larger than that of b."""
+        return int(((a > b) << np.arange(len(a))).sum())
 
     def slide_in(before: Any, vector: Any) -> Any:
         """Return the vector one lane on: the last value of `before`, then all but the last of `vector`."""
@@ -211,23 +216,38 @@ else:
         return types.CPointer(array.dtype)(array), codegen
 
     @intrinsic
-    def gather(typingctx: Any, array: Any, at: Any, places: Any, index: Any) -> Any:
-        """Return the vector of ``array[at + p]``, p from ``places[index]`` on."""
-        if not (_is_flat(array) and _is_flat(places) and places.dtype == types.int64):
+    def gather(typingctx: Any, like: Any, array: Any, at: Any, places: Any, index: Any) -> Any:
+        """Return the vector of ``array[at + p]``, p from ``places[index]`` on, in the dtype of `like`."""
+        if not (_is_flat(like) and _is_flat(array) and _is_flat(places) and places.dtype == types.int64):
             return None
-        vector = Vector(array.dtype)
+        vector = Vector(like.dtype)
+        kind = _llvm(like.dtype)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            start = _pointer(context, builder, array, args[0], args[1])
-            place = _pointer(context, builder, places, args[2], args[3])
-            result = ir.Constant(_llvm(array.dtype), ir.Undefined)
+            start = _pointer(context, builder, array, args[1], args[2])
+            place = _pointer(context, builder, places, args[3], args[4])
+            given = _llvm(array.dtype).element
+            result = ir.Constant(ir.VectorType(given, vector.lanes), ir.Undefined)
             for lane in range(vector.lanes):
                 offset = builder.load(builder.gep(place, [ir.Constant(ir.IntType(64), lane)]))
                 value = builder.load(builder.gep(start, [offset]))
                 result = builder.insert_element(result, value, ir.Constant(ir.IntType(32), lane))
-            return result
+            return result if given == kind.element else builder.fpext(result, kind)
 
-        return vector(array, types.int64, places, types.int64), codegen
+        return vector(like, array, types.int64, places, types.int64), codegen
+
+    @intrinsic
+    def lanes_above(typingctx: Any, a: Any, b: Any) -> Any:
+        """Return a number whose bit n is set where lane n of a is larger than that of b."""
+        if not (isinstance(a, Vector) and isinstance(a.dtype, types.Float) and a == b):
+            return None
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            above = builder.fcmp_ordered(">", *args)
+            bits = builder.bitcast(above, ir.IntType(above.type.count))
+            return builder.zext(bits, ir.IntType(64))
+
+        return types.int64(a, b), codegen
 
     @intrinsic
     def load(typingctx: Any, array: Any, index: Any) -> Any:

@@ -26,7 +26,7 @@ def _floats(a, b, places, out):
         simd.as_float(simd.as_int(x)),
         simd.slide_in(x, y),
         simd.slide_back(x, y),
-        simd.gather(at_a, 2, at_places, 3),
+        simd.gather(b, at_a, 2, at_places, 3),
         simd.spread(x, 3.0),
         simd.spread(at_b, simd.sum_lanes(x)),
         simd.spread(b, simd.max_lanes(x)),

@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from ctctag._simd import aligned
 from ctctag._threads import run_tasks
-from ctctag.ctc import _lanes, _rows, _tiles
+from ctctag.ctc import _lanes, _rows, _tiles, _viterbi
 from ctctag.ctc._inputs import Scores, Targets
 
-__all__ = ["ROOM", "log_normalisers", "run_batch", "run_lattice"]
+__all__ = ["ROOM", "log_normalisers", "run_batch", "run_lattice", "run_viterbi"]
 
 # Bytes of lattice that a clip may keep; beyond, it is computed in blocks (see `_tiles.block_of_frames`).
 ROOM = 1 << 20
@@ -96,22 +96,48 @@ def _work(size: int, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArra
     return aligned(size, dtype), aligned(size, np.int32 if dtype == np.float32 else np.int64)
 
 
+def run_viterbi(
+    scores: Scores, targets: Targets
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the log-probability of each clip's best path, the paths, and the spans of all labels."""
+    x, lengths, sizes = scores.x, scores.lengths, targets.sizes
+    N, T, C = x.shape
+    found, bad = np.empty(N), np.empty(N, dtype=np.int64)
+    paths = np.empty((N, T), dtype=np.int64)
+    spans = np.empty((len(targets.labels), 2), dtype=np.int64)
+    scored = x.reshape(-1), T, C, lengths, scores.kind, scores.tolerance
+    tiles = sizes // _viterbi.LANES + 1
+
+    def run(clips: npt.NDArray[np.int64]) -> None:
+        size = int(tiles[clips].max()) * _viterbi.LANES
+        work, whole = aligned(3 * size, np.float64), aligned(size, np.int64)
+        moves = np.empty(3 * int((lengths[clips] * tiles[clips]).max()), dtype=np.uint8)
+        places, memory = np.empty(size, dtype=np.int64), _rows.row_memory(x.dtype)
+        room = work, whole, places, moves, memory
+        given = *scored, targets.labels, targets.ends, scores.blank, clips
+        _viterbi.best_paths(*given, *room, paths, spans, found, bad)
+
+    cost = lengths * (sizes * 2 + C + 60)
+    if cost.sum() > 2 * _GRAIN:
+        run_tasks(run, _cut(np.arange(N), cost))
+    else:
+        run(np.arange(N))
+    if bad.max() >= 0:
+        clip = int(np.flatnonzero(bad >= 0)[0])
+        scores.explain_frame(clip, int(bad[clip]))
+    return found, paths, spans
+
+
 def log_normalisers(scores: Scores) -> npt.NDArray[np.float64]:
     """Check the values; return what to subtract from each frame's scores to get log-probabilities."""
     N, T, C = scores.x.shape
-    shifts = np.zeros((N, T))
-    bad = np.empty(N, dtype=np.int64)
+    shifts, bad = np.zeros((N, T)), np.empty(N, dtype=np.int64)
+    checked = scores.kind, scores.tolerance
 
     def run(n: int) -> None:
-        bad[n] = _rows.log_normalisers(
-            scores.x[n].reshape(-1),
-            scores.lengths[n],
-            C,
-            scores.kind,
-            scores.tolerance,
-            _rows.row_memory(scores.x.dtype),
-            shifts[n],
-        )
+        memory = _rows.row_memory(scores.x.dtype)
+        flat = scores.x[n].reshape(-1)
+        bad[n] = _rows.log_normalisers(flat, scores.lengths[n], C, *checked, memory, shifts[n])
 
     run_tasks(run, range(N))
     for n in np.flatnonzero(bad >= 0):

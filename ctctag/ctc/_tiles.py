@@ -67,7 +67,7 @@ def _emit(x, at, blank, peak, kind, which, tiles, first, last, Em, Ee, now):
     w = lanes(x)
     peaks = spread(x, peak)
     for j in range(first * w, last * w, w):
-        m, e = emission(kind, gather(x, at, which, j), peaks)
+        m, e = emission(kind, gather(x, x, at, which, j), peaks)
         store(Em, now + j, m)
         store(Ee, now + j, e)
     m, e = emission(kind, spread(x, x[at + blank]), peaks)

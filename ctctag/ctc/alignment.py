@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._threads import run_tasks
-from ctctag.ctc._engine import log_normalisers
-from ctctag.ctc._inputs import KINDS, check_scores, check_targets, raise_infeasible
-from ctctag.ctc._viterbi import viterbi
+from ctctag.ctc._engine import run_viterbi
+from ctctag.ctc._inputs import check_scores, check_targets, raise_infeasible
 
 __all__ = ["Alignment", "align"]
 
@@ -88,30 +86,13 @@ def align(
     """
     scores = check_scores(inputs, input_lengths, blank, inputs_are, check_normalised)
     targets = check_targets(target, target_lengths, scores)
-    normalisers = log_normalisers(scores)
-    N = len(scores.x)
-    found: list[Alignment | None] = [None] * N
-
-    def run(n: int) -> None:
-        T, labels = int(scores.lengths[n]), targets[n]
-        L = len(labels)
-        path, spans = np.empty(T, dtype=np.int64), np.empty((L, 2), dtype=np.int64)
-        total = viterbi(
-            scores.x[n, :T],
-            KINDS[scores.kind] == "probs",
-            labels,
-            scores.blank,
-            np.empty((T, L + 1), dtype=np.uint8),
-            np.empty((T, L), dtype=np.uint8),
-            np.empty((5, L + 1)),
-            path,
-            spans,
-        )
-        if total > -np.inf:
-            found[n] = Alignment(path, spans, float(total - normalisers[n, :T].sum()))
-
-    run_tasks(run, range(N))
-    for n, alignment in enumerate(found):
-        if alignment is None:
-            raise_infeasible(n, scores, targets)
-    return found[0] if scores.single else found
+    found, paths, spans = run_viterbi(scores, targets)
+    lost = np.isneginf(found)
+    if lost.any():
+        raise_infeasible(int(np.flatnonzero(lost)[0]), scores, targets)
+    ends = targets.ends.tolist()
+    alignments = [
+        Alignment(paths[n, :length], spans[ends[n] : ends[n + 1]], score)
+        for n, (length, score) in enumerate(zip(scores.lengths.tolist(), found.tolist(), strict=True))
+    ]
+    return alignments[0] if scores.single else alignments

@@ -10,7 +10,7 @@ from ctctag._threads import run_tasks
 from ctctag.ctc import _lanes, _rows, _tiles, _viterbi
 from ctctag.ctc._inputs import Scores, Targets
 
-__all__ = ["ROOM", "log_normalisers", "run_batch", "run_lattice", "run_viterbi"]
+__all__ = ["ROOM", "log_normalisers", "run_batch", "run_greedy", "run_lattice", "run_viterbi"]
 
 # Bytes of lattice that a clip may keep; beyond, it is computed in blocks (see `_tiles.block_of_frames`).
 ROOM = 1 << 20
@@ -94,6 +94,27 @@ def _cut(clips: npt.NDArray[np.int64], cost: npt.NDArray[np.int64]) -> list[npt.
 def _work(size: int, dtype: npt.DTypeLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return working memory: floats, and as many integers of the same width."""
     return aligned(size, dtype), aligned(size, np.int32 if dtype == np.float32 else np.int64)
+
+
+def run_greedy(
+    scores: Scores,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the labels of each clip's best path, in rows of T places, their spans, and their number."""
+    x, lengths = scores.x, scores.lengths
+    N, T, C = x.shape
+    labels, spans = np.empty((N, T), dtype=np.int64), np.empty((N, T, 2), dtype=np.int64)
+    found = np.empty(N, dtype=np.int64)
+    flat = x.reshape(-1)
+
+    def run(clips: npt.NDArray[np.int64]) -> None:
+        memory = _rows.row_memory(x.dtype)
+        _rows.greedy(flat, T, C, lengths, scores.blank, clips, memory, labels, spans, found)
+
+    if x.size > 2 * _GRAIN:
+        run_tasks(run, _cut(np.arange(N), lengths * C))
+    else:
+        run(np.arange(N))
+    return labels, spans, found
 
 
 def run_viterbi(

@@ -152,37 +152,56 @@ def noisy_or(x, frames, C, kind, tolerance, memory, exps, out):
     return -1
 
 
+@jit(forceinline=True)
+def _argmax(x, at, C, counted):
+    """Return the first place of the largest of C scores; of NaN some place. `counted` holds 0, 1, 2, ..."""
+    w = lanes(x)
+    top = load(x, at)
+    number = load(counted, 0)
+    first = number
+    for k in range(w, C, w):
+        start = min(k, C - w)
+        row = load(x, at + start)
+        first = pick(row, top, spread(x, float(start)) + number, first)
+        top = pick(row, top, row, top)
+    peaks = spread(x, max_lanes(top))
+    none = spread(x, float(C))
+    place = -max_lanes(spread(x, 0.0) - pick(peaks, top, none, first))
+    return min(int(place), C - 1)
+
+
 @jit
-def greedy(x, frames, C, blank, memory, labels, spans):
-    """Write the best path's labels and their first and last frames; return how many there are.
+def greedy(x, frames, C, lengths, blank, clips, memory, labels, spans, found):
+    """Write the labels of some clips' best paths.
 
     Of equal scores the first class wins, as for NumPy's argmax; scores that are NaN give some class.
+
+    Parameters
+    ----------
+    x, frames, C, lengths, blank, clips, memory
+        See `ctctag.ctc._lanes.group_losses`.
+    labels, spans : ndarray, shape (N, frames) and (N, frames, 2), int64
+        Written in place: the labels, and their first and last frames.
+    found : ndarray, shape (N,), int64
+        Written in place: how many labels each clip has.
     """
     w = lanes(x)
-    flat, own = address(x), address(memory)
-    before, found = blank, 0
-    for t in range(frames):
-        at, width, row = t * C, C, flat
-        if w > C:
-            for k in range(C):
-                memory[3 * w + k] = x[at + k]
-            at, width, row = 3 * w, w, own
-        top = load(row, at)
-        for k in range(w, width, w):
-            top = larger(top, load(row, at + min(k, width - w)))
-        peaks = spread(x, max_lanes(top))
-        none = spread(x, float(-width))
-        first = none
-        for k in range(0, width, w):  # of the largest the first: of their negative numbers the largest
-            start = min(k, width - w)
-            number = spread(x, float(-start)) - load(own, 2 * w)
-            first = larger(first, pick(peaks, load(row, at + start), none, number))
-        best = min(int(-max_lanes(first)), C - 1)
-        if best != blank:
-            if best != before:
-                labels[found] = best
-                spans[found, 0] = t
-                found += 1
-            spans[found - 1, 1] = t
-        before = best
-    return found
+    flat, own, counted = address(x), address(memory), address(memory[2 * w : 3 * w])
+    for n in clips:
+        before, count = blank, 0
+        for t in range(lengths[n]):
+            at = (n * frames + t) * C
+            if w > C:
+                for k in range(C):
+                    memory[3 * w + k] = x[at + k]
+                best = min(_argmax(own, 3 * w, w, counted), C - 1)
+            else:
+                best = _argmax(flat, at, C, counted)
+            if best != blank:
+                if best != before:
+                    labels[n, count] = best
+                    spans[n, count, 0] = t
+                    count += 1
+                spans[n, count - 1, 1] = t
+            before = best
+        found[n] = count

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._threads import run_tasks
-from ctctag.ctc._engine import run_batch
+from ctctag.ctc._engine import run_batch, run_greedy
 from ctctag.ctc._inputs import Targets, check_scores
-from ctctag.ctc._rows import greedy, row_memory
 
 __all__ = ["Decoded", "best_path"]
 
@@ -85,26 +83,17 @@ def best_path(
     (array([2, 3]), [[1, 2], [5, 5]], -0.086)
     """
     scores = check_scores(inputs, input_lengths, blank, inputs_are, check_normalised)
-    N, T, C = scores.x.shape
-    labels = np.empty((N, T), dtype=np.int64)
-    spans = np.empty((N, T, 2), dtype=np.int64)
-    ends = np.zeros(N + 1, dtype=np.int64)
-
-    def run(n: int) -> None:
-        memory = row_memory(scores.x.dtype)
-        flat = scores.x[n].reshape(-1)
-        ends[n + 1] = greedy(flat, scores.lengths[n], C, scores.blank, memory, labels[n], spans[n])
-
-    run_tasks(run, range(N))
-    found = ends[1:].copy()
-    np.cumsum(ends, out=ends)
+    N, T, _ = scores.x.shape
+    labels, spans, found = run_greedy(scores)
     if with_scores:
+        ends = np.zeros(N + 1, dtype=np.int64)
+        np.cumsum(found, out=ends[1:])
         used = np.arange(T) < found[:, None]
         values = -run_batch(scores, Targets(labels[used], ends, found), None)[0]
     else:
         values = np.full(N, np.nan)
     decoded = [
-        Decoded(labels[n, : found[n]].copy(), spans[n, : found[n]].copy(), float(values[n]) + 0.0)
-        for n in range(N)
+        Decoded(labels[n, :count].copy(), spans[n, :count].copy(), value + 0.0)
+        for n, (count, value) in enumerate(zip(found.tolist(), values.tolist(), strict=True))
     ]
     return decoded[0] if scores.single else decoded

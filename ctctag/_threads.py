@@ -11,12 +11,13 @@ BLAS libraries keep pools of their own (the wheels of NumPy and SciPy carry one 
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from ctctag.exceptions import ParameterError
@@ -49,7 +50,11 @@ def _initial() -> int:
 
 
 class _Pool:
-    """The shared workers; forgotten after a fork, where their threads do not exist."""
+    """The shared workers; forgotten after a fork, where their threads do not exist.
+
+    A kernel may take no longer than it takes to make a future and wake up its owner, so there are none: work
+    goes to the workers through a queue, and word of its end comes back through another.
+    """
 
     def __init__(self) -> None:
         self.num_threads: int | None = None
@@ -57,17 +62,28 @@ class _Pool:
 
     def forget(self) -> None:
         self.lock = threading.Lock()
-        self.executor: ThreadPoolExecutor | None = None
+        self.queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.size = 0
 
-    def helpers(self, number: int) -> ThreadPoolExecutor:
-        with self.lock:
-            if self.executor is None or self.size < number:
-                if self.executor is not None:
-                    self.executor.shutdown(wait=False)
-                self.executor = ThreadPoolExecutor(number, thread_name_prefix="ctctag")
-                self.size = number
-            return self.executor
+    def hand_over(self, jobs: Sequence[Callable[[], None]]) -> None:
+        if self.size < len(jobs):
+            with self.lock:
+                # RuntimeError: no more threads, or the interpreter is shutting down. What cannot be handed
+                # over, the caller does itself.
+                with contextlib.suppress(RuntimeError):
+                    while self.size < len(jobs):
+                        name = f"ctctag-{self.size}"
+                        threading.Thread(target=_serve, args=(self.queue,), name=name, daemon=True).start()
+                        self.size += 1
+        for job in jobs:
+            self.queue.put(job)
+
+
+def _serve(queue: "SimpleQueue[Callable[[], None]]") -> None:
+    while True:
+        job = queue.get()
+        job()
+        del job  # or its arrays would live on until the next one
 
 
 _pool = _Pool()
@@ -139,17 +155,19 @@ def run_tasks(function: Callable[..., Any], tasks: Sequence[Any]) -> None:
         finally:
             _inside.task = False
 
-    executor = _pool.helpers(helpers)
-    futures = []
-    for _ in range(helpers):
-        # RuntimeError: another thread has just replaced the pool by a larger one, or the interpreter is
-        # shutting down; what cannot be handed over is done on this thread.
-        with contextlib.suppress(RuntimeError):
-            futures.append(executor.submit(work))
+    ended: SimpleQueue[None] = SimpleQueue()
+    tickets = [threading.Lock() for _ in range(helpers)]  # who takes one first: its helper, or we, too late
+
+    def help_with(ticket: threading.Lock) -> None:
+        if ticket.acquire(blocking=False):
+            work()
+            ended.put(None)
+
+    _pool.hand_over([functools.partial(help_with, ticket) for ticket in tickets])
     work()
-    for future in futures:
-        if not future.cancel():
-            future.result()
+    for ticket in tickets:
+        if not ticket.acquire(blocking=False):
+            ended.get()
     if failed:
         raise failed[0]
 

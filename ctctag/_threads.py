@@ -67,14 +67,13 @@ class _Pool:
 
     def hand_over(self, jobs: Sequence[Callable[[], None]]) -> None:
         if self.size < len(jobs):
-            with self.lock:
-                # RuntimeError: no more threads, or the interpreter is shutting down. What cannot be handed
-                # over, the caller does itself.
-                with contextlib.suppress(RuntimeError):
-                    while self.size < len(jobs):
-                        name = f"ctctag-{self.size}"
-                        threading.Thread(target=_serve, args=(self.queue,), name=name, daemon=True).start()
-                        self.size += 1
+            # RuntimeError: no more threads, or the interpreter is shutting down. What cannot be handed over,
+            # the caller does itself.
+            with self.lock, contextlib.suppress(RuntimeError):
+                while self.size < len(jobs):
+                    name = f"ctctag-{self.size}"
+                    threading.Thread(target=_serve, args=(self.queue,), name=name, daemon=True).start()
+                    self.size += 1
         for job in jobs:
             self.queue.put(job)
 

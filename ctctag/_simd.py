@@ -207,7 +207,7 @@ else:
     @intrinsic
     def address(typingctx: Any, array: Any) -> Any:
         """Return where a one-dimensional array lies; `load`, `store` and indexing take it for the array."""
-        if not _is_flat(array):
+        if not (_is_flat(array) and isinstance(array, types.Array)):
             return None
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -5,63 +5,61 @@ bytes. H is a multiple of the vector's lanes: the caller fills it up with units 
 exponential is 2^k times a polynomial on [-ln 2 / 2, ln 2 / 2], good to the last digits in either precision.
 """
 
-import numpy as np
-
 from ctctag._jit import jit
-from ctctag._simd import fma, lanes, load, pick, power_of_two, spread, store
+from ctctag._simd import address, fma, lanes, load, pick, power_of_two, spread, store
 from ctctag.layers._vector_product import multiply
 
 __all__ = ["recur", "recur_back"]
 
 
 @jit
-def _exp(like, x):
+def _exp(x):
     """Return eˣ of a vector, x held within where the result is an ordinary number; NaN stays NaN."""
-    single = lanes(like) == 16
-    bound = spread(like, 87.0 if single else 708.0)
-    negative = spread(like, -87.0 if single else -708.0)
+    single = lanes(x) == 16
+    bound = spread(x, 87.0 if single else 708.0)
+    negative = spread(x, -87.0 if single else -708.0)
     x = pick(x, bound, bound, x)
     x = pick(negative, x, negative, x)
-    magic = spread(like, 12582912.0 if single else 6755399441055744.0)  # 1.5 · 2^23 and 1.5 · 2^52
-    shifted = fma(x, spread(like, 1.4426950408889634), magic)
+    magic = spread(x, 12582912.0 if single else 6755399441055744.0)  # 1.5 · 2^23 and 1.5 · 2^52
+    shifted = fma(x, spread(x, 1.4426950408889634), magic)
     k = shifted - magic
     # ln 2 in two parts, the first with trailing zeros, so that k times it is exact
-    high = spread(like, 0.693145751953125)
-    low = spread(like, 1.4286068203094173e-06)
+    high = spread(x, 0.693145751953125)
+    low = spread(x, 1.4286068203094173e-06)
     r = (x - k * high) - k * low
     if single:
-        p = spread(like, 1 / 5040)
+        p = spread(x, 1 / 5040)
     else:
-        p = spread(like, 1 / 6227020800)
-        p = fma(p, r, spread(like, 1 / 479001600))
-        p = fma(p, r, spread(like, 1 / 39916800))
-        p = fma(p, r, spread(like, 1 / 3628800))
-        p = fma(p, r, spread(like, 1 / 362880))
-        p = fma(p, r, spread(like, 1 / 40320))
-        p = fma(p, r, spread(like, 1 / 5040))
-    p = fma(p, r, spread(like, 1 / 720))
-    p = fma(p, r, spread(like, 1 / 120))
-    p = fma(p, r, spread(like, 1 / 24))
-    p = fma(p, r, spread(like, 1 / 6))
-    p = fma(p, r, spread(like, 0.5))
-    p = fma(p, r, spread(like, 1.0))
-    p = fma(p, r, spread(like, 1.0))
+        p = spread(x, 1 / 6227020800)
+        p = fma(p, r, spread(x, 1 / 479001600))
+        p = fma(p, r, spread(x, 1 / 39916800))
+        p = fma(p, r, spread(x, 1 / 3628800))
+        p = fma(p, r, spread(x, 1 / 362880))
+        p = fma(p, r, spread(x, 1 / 40320))
+        p = fma(p, r, spread(x, 1 / 5040))
+    p = fma(p, r, spread(x, 1 / 720))
+    p = fma(p, r, spread(x, 1 / 120))
+    p = fma(p, r, spread(x, 1 / 24))
+    p = fma(p, r, spread(x, 1 / 6))
+    p = fma(p, r, spread(x, 0.5))
+    p = fma(p, r, spread(x, 1.0))
+    p = fma(p, r, spread(x, 1.0))
     return p * power_of_two(shifted)
 
 
 @jit
-def recur(gates, weight, bias, lengths, reverse, states, recurrent):
+def recur(gates, weight, bias, lengths, reverse, states, recurrent, work):
     """Run the recurrence.
 
     gates (B, T, 3H) holds the input's share of r, z, n and is overwritten by their values; weight (H, 3H) and
     bias (3H,) are the recurrent ones; the states go into states (B, T, H), and h W_hn + b_hn into recurrent
-    (B, T, H). Frames from a clip's length on are left alone.
+    (B, T, H). Frames from a clip's length on are left alone. work is flat, of 4 B H values.
     """
     clips, time, size = states.shape
     w = lanes(bias)
-    h = np.zeros((clips, size), bias.dtype)
-    share = np.empty((clips, 3 * size), bias.dtype)
-    flat_h, flat_share, flat_weight = h.reshape(-1), share.reshape(-1), weight.reshape(-1)
+    flat_h, flat_share = address(work), address(work[clips * size :])
+    work[: clips * size] = 0
+    flat_weight = address(weight.reshape(-1))
     flat_gates, flat_states, flat_recurrent = gates.reshape(-1), states.reshape(-1), recurrent.reshape(-1)
     one, two = spread(bias, 1.0), spread(bias, 2.0)
     zero = spread(bias, 0.0)
@@ -76,12 +74,12 @@ def recur(gates, weight, bias, lengths, reverse, states, recurrent):
                 at = row * 3 * size + j
                 from_h = b * 3 * size + j
                 to_r = load(flat_gates, at) + (load(flat_share, from_h) + load(bias, j))
-                r = one / (one + _exp(bias, zero - to_r))
+                r = one / (one + _exp(zero - to_r))
                 to_z = load(flat_gates, at + size) + (load(flat_share, from_h + size) + load(bias, size + j))
-                z = one / (one + _exp(bias, zero - to_z))
+                z = one / (one + _exp(zero - to_z))
                 hn = load(flat_share, from_h + 2 * size) + load(bias, 2 * size + j)
                 to_n = fma(r, hn, load(flat_gates, at + 2 * size))
-                n = one - two / (one + _exp(bias, two * to_n))  # tanh
+                n = one - two / (one + _exp(two * to_n))  # tanh
                 before = load(flat_h, b * size + j)
                 after = fma(z, before - n, n)
                 store(flat_h, b * size + j, after)
@@ -93,21 +91,21 @@ def recur(gates, weight, bias, lengths, reverse, states, recurrent):
 
 
 @jit
-def recur_back(dstates, gates, recurrent, previous, weight, lengths, reverse, dgates):
+def recur_back(dstates, gates, recurrent, previous, weight, lengths, reverse, dgates, work):
     """Run the recurrence backwards.
 
     weight (3H, H) is the recurrent one and previous (B, T, H) the state before each frame. Written into
     dgates (B, T, 4H): the gradients at n, r, z and h W_hn, in this order, so that the first three belong to
-    the input's share and the last three to the recurrent share. Frames from a length on are left alone.
+    the input's share and the last three to the recurrent share. Frames from a length on are left alone. work
+    is flat, of 5 B H values.
     """
     clips, time, size = previous.shape
-    dh = np.zeros((clips, size), weight.dtype)
-    through = np.zeros((clips, size), weight.dtype)
-    dshare = np.zeros((clips, 3 * size), weight.dtype)
-    flat_dh, flat_through, flat_dshare = dh.reshape(-1), through.reshape(-1), dshare.reshape(-1)
+    work[:] = 0
+    flat_dh, flat_through = address(work), address(work[clips * size :])
+    flat_dshare = address(work[2 * clips * size :])
     flat_dstates, flat_gates = dstates.reshape(-1), gates.reshape(-1)
     flat_recurrent, flat_previous = recurrent.reshape(-1), previous.reshape(-1)
-    flat_dgates, flat_weight = dgates.reshape(-1), weight.reshape(-1)
+    flat_dgates, flat_weight = dgates.reshape(-1), address(weight.reshape(-1))
     w = lanes(flat_dh)
     one = spread(flat_dh, 1.0)
     for k in range(lengths.max() - 1, -1, -1):

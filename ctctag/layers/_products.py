@@ -1,14 +1,15 @@
 """Matrix products over the rows of a batch, cut into fixed blocks: the same bits for any number of threads.
 
 A BLAS with threads of its own may cut a product differently for each number of them, and rounding follows
-the cut. Here the rows are cut by the problem alone, and each block goes to a BLAS held to one thread.
+the cut. Here the rows are cut by the problem alone, and each block goes to a BLAS held to one thread. Padded
+frames are left out first: a row may round differently at another place of a block, on some processors.
 """
 
 import numpy as np
 
 from ctctag._threads import run_tasks, single_threaded_blas
 from ctctag.layers._base import Array
-from ctctag.layers._buffers import empty
+from ctctag.layers._buffers import empty, zeros
 
 __all__ = ["affine", "outer_sum", "row_sum"]
 
@@ -16,9 +17,9 @@ _ROWS = 1024  # rows of a block: enough for the BLAS, few enough for many thread
 _PARTS = 16  # partial sums of a gradient: bounds their memory
 
 
-def affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """Return ``x @ weight + bias`` for x (..., in), weight (in, out), bias (out,)."""
-    rows = x.reshape(-1, x.shape[-1])
+def affine(x: Array, weight: Array, bias: Array | None = None, lengths: Array | None = None) -> Array:
+    """Return ``x @ weight + bias`` for x (..., in), weight (in, out), bias (out,); 0 in padded frames."""
+    rows = _rows(x, lengths)
     y = empty((len(rows), weight.shape[1]), x.dtype)
 
     def block(start: int) -> None:
@@ -29,12 +30,17 @@ def affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
     with single_threaded_blas():
         run_tasks(block, range(0, len(rows), _ROWS))
-    return y.reshape(*x.shape[:-1], weight.shape[1])
+    shape = (*x.shape[:-1], weight.shape[1])
+    if lengths is None:
+        return y.reshape(shape)
+    padded = zeros(shape, x.dtype)
+    padded[_valid(x, lengths)] = y
+    return padded
 
 
-def outer_sum(x: Array, dy: Array) -> Array:
-    """Return the sum over all rows of the outer products x dyᵀ: (..., in), (..., out) -> (in, out)."""
-    x_rows, dy_rows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+def outer_sum(x: Array, dy: Array, lengths: Array | None = None) -> Array:
+    """Return the sum over valid rows of the outer products x dyᵀ: (..., in), (..., out) -> (in, out)."""
+    x_rows, dy_rows = _rows(x, lengths), _rows(dy, lengths)
     step = max(_ROWS, -(-len(x_rows) // _PARTS))
     starts = range(0, len(x_rows), step)
     parts = np.empty((len(starts), x_rows.shape[1], dy_rows.shape[1]), dtype=x.dtype)
@@ -46,6 +52,17 @@ def outer_sum(x: Array, dy: Array) -> Array:
     with single_threaded_blas():
         run_tasks(block, range(len(starts)))
     return parts.sum(axis=0)
+
+
+def _valid(x: Array, lengths: Array) -> Array:
+    """Return which frames of x (N, T, ...) are not padded, (N, T) bool."""
+    valid: Array = np.arange(x.shape[1]) < lengths[:, np.newaxis]
+    return valid
+
+
+def _rows(x: Array, lengths: Array | None) -> Array:
+    """Return the valid rows of x (..., in), one under the other."""
+    return x.reshape(-1, x.shape[-1]) if lengths is None else x[_valid(x, lengths)]
 
 
 def row_sum(dy: Array) -> Array:

@@ -5,8 +5,8 @@ two threads then take longer than one). Here eight rows times two vectors of col
 registers; each step loads two vectors and eight numbers for sixteen fused products, which is enough to keep
 the multipliers busy. On matrices of 64 x 64 it runs at 93 % of OpenBLAS's speed on one thread.
 
-Kernels in other files call `multiply`; Numba's cache of them does not see a change made here, so remove
-``__pycache__`` after one.
+Kernels call it with addresses rather than arrays: counting the references to an array that two threads share
+costs them more than a product of this size.
 """
 
 from ctctag._jit import jit
@@ -19,7 +19,8 @@ __all__ = ["multiply"]
 def multiply(a, a0, row, step, rows, depth, b, b0, columns, c, c0, add):
     """Write (or add) the product of a (rows, depth) and b (depth, columns) to c (rows, columns).
 
-    All are flat, and start at a0, b0 and c0. The entry (i, k) of a lies at ``a0 + i * row + k * step``, so
+    All are addresses, or flat arrays, and start at a0, b0 and c0. The entry (i, k) of a lies at
+    ``a0 + i * row + k * step``, so
     that a transpose costs nothing; b and c are contiguous by rows. columns is a multiple of the lanes.
     """
     w = lanes(c)

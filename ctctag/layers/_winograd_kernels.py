@@ -16,7 +16,7 @@ multiple of the vector's lanes.
 """
 
 from ctctag._jit import jit
-from ctctag._simd import fma, lanes, load, spread, store
+from ctctag._simd import address, fma, lanes, load, spread, store
 from ctctag.layers._vector_product import multiply
 
 __all__ = [
@@ -241,10 +241,10 @@ def _convolve_padded(padded, tile_rows, tile_columns, columns, kernel, spare, v,
     inputs, outputs = kernel.shape[1], kernel.shape[2]
     tiles = tile_rows * tile_columns
     _transform_input(padded, tile_rows, tile_columns, columns, inputs, spare, v)
-    flat = kernel.reshape(-1)
+    at_v, at_m, at_kernel = address(v), address(m), address(kernel.reshape(-1))
     for k in range(36):
         at, by, to = k * tiles * inputs, k * inputs * outputs, k * tiles * outputs
-        multiply(v, at, inputs, 1, tiles, inputs, flat, by, outputs, m, to, False)
+        multiply(at_v, at, inputs, 1, tiles, inputs, at_kernel, by, outputs, at_m, to, False)
     _transform_output(m, tile_rows, tile_columns, outputs, spare, out)
 
 
@@ -291,6 +291,7 @@ def kernel_gradient(x, length, bands, inputs, dy, outputs, begin, end, tile_rows
         _pad(x, 0, length, start - 1, 4 * here + 2, bands, columns, inputs, padded)
         _transform_input(padded, here, tile_columns, columns, inputs, spare, v)
         tiles = here * tile_columns
+        at_v, at_m, at_dkernel = address(v), address(m), address(dkernel)
         for k in range(36):  # v[k]ᵀ m[k]
             at, by, to = k * tiles * inputs, k * tiles * outputs, k * inputs * outputs
-            multiply(v, at, 1, inputs, inputs, tiles, m, by, outputs, dkernel, to, True)
+            multiply(at_v, at, 1, inputs, inputs, tiles, at_m, by, outputs, at_dkernel, to, True)

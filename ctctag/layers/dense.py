@@ -13,7 +13,6 @@ from ctctag.layers._base import (
     as_gradient,
     as_input,
     check_dtype,
-    clear_padding,
     default_rng,
     uniform,
     valid_frames,
@@ -81,15 +80,15 @@ class Dense(Layer):
         x = as_input(x, ("N", self.inputs) if np.ndim(x) == 2 else ("N", "T", self.inputs), weight.dtype)
         frames = valid_frames(lengths, x)
         x = without_padding(x, frames)
-        return clear_padding(affine(x, weight, self.params["bias"]), frames), (x, frames)
+        return affine(x, weight, self.params["bias"], frames), (x, frames)
 
     def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array, dict[str, Array]]:
         """Return the gradients of input, weight and bias; see `Layer.backward`."""
         x, frames = cache
         weight = self.params["weight"]
         dy = without_padding(as_gradient(dy, (*x.shape[:-1], self.outputs), weight.dtype), frames)
-        grads = {"weight": outer_sum(x, dy), "bias": row_sum(dy)}
-        return affine(dy, np.ascontiguousarray(weight.T)), grads
+        grads = {"weight": outer_sum(x, dy, frames), "bias": row_sum(dy)}
+        return affine(dy, np.ascontiguousarray(weight.T), None, frames), grads
 
 
 class Flatten(Layer):

@@ -105,7 +105,7 @@ class BiGRU(Layer):
         size, full = self.units, self._full_units
         new = empty if padded is None else zeros  # where no kernel writes there must be zeros
         inputs = [(_fill(w["weight_ih"], size, full), _fill(w["bias_ih"], size, full)) for w in weights]
-        gates = [affine(x, np.ascontiguousarray(weight.T), bias) for weight, bias in inputs]
+        gates = [affine(x, np.ascontiguousarray(weight.T), bias, padded) for weight, bias in inputs]
         states, recurrent = ([new((*x.shape[:2], full), x.dtype) for _ in weights] for _ in range(2))
         transposed = [np.ascontiguousarray(_fill_square(w["weight_hh"], size, full).T) for w in weights]
         biases = [_fill(w["bias_hh"], size, full) for w in weights]
@@ -120,6 +120,7 @@ class BiGRU(Layer):
                 self.directions[d][1],
                 states[d][clips],
                 recurrent[d][clips],
+                empty((4 * states[d][clips].shape[0] * full,), x.dtype),
             )
 
         run_tasks(run, _tasks(len(weights), len(x)))
@@ -150,6 +151,7 @@ class BiGRU(Layer):
                 frames[clips],
                 self.directions[d][1],
                 dgates[d][clips],
+                empty((5 * states[d][clips].shape[0] * full,), x.dtype),
             )
 
         run_tasks(run, _tasks(len(states), len(x)))
@@ -158,12 +160,12 @@ class BiGRU(Layer):
         grads: dict[str, Array] = {}
         for d, (name, _) in enumerate(self.directions):
             # The columns are n, r, z, h W_hn: the first three for the input, the last three for the state.
-            columns = dgates[d].reshape(-1, 4 * full)
+            columns = dgates[d]
             weight_nrz = np.roll(_fill(weights[d]["weight_ih"], size, full), full, axis=0)
-            part = affine(columns[:, : 3 * full], weight_nrz).reshape(x.shape)
+            part = affine(columns[..., : 3 * full], weight_nrz, None, padded)
             dx = part if dx is None else np.add(dx, part, out=dx)
-            dweight_nrz = outer_sum(x, columns[:, : 3 * full]).T
-            dweight_rzn = outer_sum(previous[d], columns[:, full:]).T
+            dweight_nrz = outer_sum(x, columns[..., : 3 * full], padded).T
+            dweight_rzn = outer_sum(previous[d], columns[..., full:], padded).T
             bias = row_sum(dgates[d])
             direction = {
                 "weight_ih": _take(np.roll(dweight_nrz, -full, axis=0), size, full),

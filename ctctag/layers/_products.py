@@ -13,8 +13,8 @@ from ctctag.layers._buffers import empty, zeros
 
 __all__ = ["affine", "outer_sum", "row_sum"]
 
-_ROWS = 1024  # rows of a block: enough for the BLAS, few enough for many threads
-_PARTS = 16  # partial sums of a gradient: bounds their memory
+_ROWS = 512  # rows of a block: enough for the BLAS, few enough for many threads
+_PARTS = 8  # partial sums of a gradient: bounds their memory
 
 
 def affine(x: Array, weight: Array, bias: Array | None = None, lengths: Array | None = None) -> Array:
@@ -67,6 +67,8 @@ def _rows(x: Array, lengths: Array | None) -> Array:
 
 def row_sum(dy: Array) -> Array:
     """Return the sum over all rows: (..., out) -> (out,). Clip by clip first, which loses fewer digits."""
-    if dy.ndim > 2:
-        dy = dy.sum(axis=1)
-    return dy.reshape(-1, dy.shape[-1]).sum(axis=0)
+    if dy.ndim == 2:
+        return dy.sum(axis=0)
+    sums = np.empty((len(dy), dy.shape[-1]), dtype=dy.dtype)
+    run_tasks(lambda n: dy[n].reshape(-1, dy.shape[-1]).sum(axis=0, out=sums[n]), range(len(dy)))
+    return sums.sum(axis=0)

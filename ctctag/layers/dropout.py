@@ -9,6 +9,7 @@ from ctctag._checks import check_number
 from ctctag._jit import jit
 from ctctag._threads import run_tasks
 from ctctag.layers._base import Array, Layer, all_lengths, as_gradient, as_input, default_rng, valid_frames
+from ctctag.layers._buffers import empty
 
 __all__ = ["Dropout"]
 
@@ -80,12 +81,13 @@ class Dropout(Layer):
             return x
         view = x[:, None] if x.ndim == 2 else x.reshape(*x.shape[:2], -1)  # (N, T, features)
         lengths = all_lengths(None if x.ndim == 2 else frames, view)
-        y = np.zeros_like(view)
+        y = empty(view.shape, view.dtype)
         scale = x.dtype.type(1 / (1 - self.p))
         threshold = np.uint64(self.p * 2**64) if key else np.uint64(0)
         seed, step = (np.uint64(number) for number in key or (0, 0))
 
         def clip(n: int) -> None:
+            y[n, lengths[n] :] = 0
             if key is None:
                 y[n, : lengths[n]] = view[n, : lengths[n]]
             else:

@@ -137,13 +137,13 @@ class BiGRU(Layer):
         squares = [_fill_square(w["weight_hh"], size, full) for w in weights]
         new = empty if padded is None else zeros
         dgates = [new((*x.shape[:2], 4 * full), x.dtype) for _ in states]
-        previous = [_previous(h, reverse) for h, (_, reverse) in zip(states, self.directions, strict=True)]
-        dstates = [_fill(dy[:, :, d * size : (d + 1) * size], size, full, axis=2) for d in range(len(states))]
+        previous = [empty(h.shape, h.dtype) for h in states]
 
         def run(task: tuple[int, slice]) -> None:
             d, clips = task
+            _shift(states[d][clips], self.directions[d][1], previous[d][clips])
             kernels.recur_back(
-                dstates[d][clips],
+                _fill(dy[clips, :, d * size : (d + 1) * size], size, full, axis=2),
                 gates[d][clips],
                 recurrent[d][clips],
                 previous[d][clips],
@@ -282,16 +282,14 @@ def _tasks(directions: int, clips: int) -> list[tuple[int, slice]]:
     return [(d, slice(start, start + _CLIPS)) for start in starts for d in range(directions)]
 
 
-def _previous(h: Array, reverse: bool) -> Array:
-    """Return the state before each frame, in the order of time or against it; padded frames of h are zero."""
-    previous = empty(h.shape, h.dtype)
+def _shift(h: Array, reverse: bool, previous: Array) -> None:
+    """Write the state before each frame, in the order of time or against it; padded frames of h are zero."""
     if reverse:
         previous[:, :-1] = h[:, 1:]
         previous[:, -1] = 0
     else:
         previous[:, 1:] = h[:, :-1]
         previous[:, 0] = 0
-    return previous
 
 
 def _fill(array: Array, size: int, full: int, axis: int = 0) -> Array:

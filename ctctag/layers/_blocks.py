@@ -1,8 +1,11 @@
 """How a batch is cut into tasks: by its shape alone, so that threads change no bit of a result."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-__all__ = ["Block", "frame_blocks", "shares"]
+import numpy.typing as npt
+
+__all__ = ["After", "Block", "frame_blocks", "shares"]
 
 FRAMES = 40  # frames of a task in a small batch; 240 make six tasks, so that one clip keeps threads busy
 WHOLE = 8  # from this many clips on a task is a whole clip: handing out a task costs some 20 microseconds
@@ -15,6 +18,10 @@ class Block(NamedTuple):
     clip: int
     start: int
     stop: int
+
+
+# What is to be done with frames start ... stop of clip n of an output, while they are in the cache.
+After = Callable[[int, int, int, npt.NDArray[Any]], None]
 
 
 def frame_blocks(clips: int, frames: int) -> list[Block]:

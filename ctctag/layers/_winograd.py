@@ -8,7 +8,7 @@ from ctctag._simd import lanes
 from ctctag._threads import run_tasks
 from ctctag.layers import _winograd_kernels as kernels
 from ctctag.layers._base import Array
-from ctctag.layers._blocks import frame_blocks, shares
+from ctctag.layers._blocks import After, frame_blocks, shares
 from ctctag.layers._buffers import empty, zeros
 
 __all__ = ["convolve", "kernel_gradient", "scratch", "serves", "transform_kernel", "transform_kernel_back"]
@@ -62,8 +62,8 @@ def scratch(bands: int, channels: int, weight: Array) -> tuple[int, tuple[Array,
     return tile_rows, tuple(memory[a:b] for a, b in itertools.pairwise(starts))
 
 
-def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
-    """Return the convolution of x (N, T, F, C_in) with weight (3, 3, C_in, C_out)."""
+def convolve(x: Array, lengths: Array, weight: Array, bias: Array, after: After | None = None) -> Array:
+    """Return the convolution of x (N, T, F, C_in) with weight (3, 3, C_in, C_out); see `conv.convolve`."""
     bands, (inputs, outputs) = x.shape[2], weight.shape[2:]
     kernel = transform_kernel(weight)
     y = empty((*x.shape[:3], outputs), x.dtype)
@@ -74,6 +74,8 @@ def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
         kernels.convolve(
             x[n].ravel(), lengths[n], bands, kernel, bias, start, stop, tile_rows, arrays, y[n].ravel()
         )
+        if after is not None:
+            after(n, start, stop, y[n])
 
     run_tasks(block, frame_blocks(*x.shape[:2]))
     return y

@@ -22,6 +22,7 @@ from ctctag.layers._vector_product import multiply
 __all__ = [
     "convolve",
     "kernel_gradient",
+    "pad",
 ]
 
 
@@ -64,7 +65,7 @@ def _output_line_back(s0, s1, s2, s3, two, four, eight):
 
 
 @jit
-def _pad(x, low, high, first, rows, bands, columns, channels, padded):
+def pad(x, low, high, first, rows, bands, columns, channels, padded):
     """Copy `rows` frames of x (T, F, C), from `first` on, into padded (rows, columns, C), one band along.
 
     Frames outside low ... high - 1 and the columns around the bands are zero.
@@ -264,7 +265,7 @@ def convolve(x, length, bands, kernel, bias, begin, end, tile_rows, scratch, y):
     for start in range(begin, last, 4 * tile_rows):
         rows = min(4 * tile_rows, last - start)
         here = (rows + 3) // 4
-        _pad(x, 0, length, start - 1, 4 * here + 2, bands, columns, inputs, padded)
+        pad(x, 0, length, start - 1, 4 * here + 2, bands, columns, inputs, padded)
         _convolve_padded(padded, here, tile_columns, columns, kernel, spare, v, m, out)
         for r in range(rows):
             for f in range(bands):
@@ -286,9 +287,9 @@ def kernel_gradient(x, length, bands, inputs, dy, outputs, begin, end, tile_rows
     for start in range(begin, last, 4 * tile_rows):
         rows = min(4 * tile_rows, last - start)
         here = (rows + 3) // 4
-        _pad(dy, 0, min(last, start + rows), start - 1, 4 * here + 2, bands, columns, outputs, padded)
+        pad(dy, 0, min(last, start + rows), start - 1, 4 * here + 2, bands, columns, outputs, padded)
         _transform_output_back(padded, here, tile_columns, columns, outputs, spare, m)
-        _pad(x, 0, length, start - 1, 4 * here + 2, bands, columns, inputs, padded)
+        pad(x, 0, length, start - 1, 4 * here + 2, bands, columns, inputs, padded)
         _transform_input(padded, here, tile_columns, columns, inputs, spare, v)
         tiles = here * tile_columns
         at_v, at_m, at_dkernel = address(v), address(m), address(dkernel)

@@ -87,11 +87,14 @@ class ConvBlock(Layer):
         if x.shape[2] < 2:
             raise ParameterError(f"x must have at least 2 bands to pool, got {x.shape}")
         frames = all_lengths(valid_frames(lengths, x), x)
-        y = convolve(x, frames, weight, np.zeros(self.conv.out_channels, dtype=weight.dtype))
+        bias = np.zeros(self.conv.out_channels, dtype=weight.dtype)
         if training:
-            mean, variance, count = moments(y, frames)
+            measured = _Moments(x.shape[:3], self.conv.out_channels, frames)
+            y = convolve(x, frames, weight, bias, measured.add)
+            mean, variance, count = measured.result()
             update_running(self.norm.state, self.norm.momentum, mean, variance, count)
         else:
+            y = convolve(x, frames, weight, bias)
             count = 0
             mean = self.norm.state["running_mean"].astype(np.float64)
             variance = self.norm.state["running_var"].astype(np.float64)
@@ -116,28 +119,37 @@ class ConvBlock(Layer):
         return dx, {**prefixed("conv", grads), **prefixed("norm", norm_grads)}
 
 
-def moments(y: Array, frames: Array) -> tuple[Array, Array, int]:
-    """Return mean and biased variance (C,) of the valid frames, float64, and the number of values a channel.
+class _Moments:
+    """Mean and biased variance (C,) of the valid frames of a map, float64, from blocks of it.
 
     Each block of frames gives its own mean and squares; they are put together as Chan et al. do, so that no
     digits are lost where the mean is far from zero.
     """
-    _, _, bands, channels = y.shape
-    blocks = [(n, start, min(stop, int(frames[n]))) for n, start, stop in frame_blocks(*y.shape[:2])]
-    blocks = [block for block in blocks if block[1] < block[2]]
-    means, squares = np.empty((len(blocks), channels)), np.empty((len(blocks), channels))
 
-    def run(index: int) -> None:
-        n, start, stop = blocks[index]
-        kernels.moments(y[n].ravel(), bands, channels, start, stop, means[index], squares[index])
+    def __init__(self, shape: tuple[int, ...], channels: int, frames: Array) -> None:
+        clips, time, self.bands = shape
+        self.frames = frames
+        blocks = frame_blocks(clips, time)
+        self.place = {(n, start): index for index, (n, start, _) in enumerate(blocks)}
+        self.means, self.squares = np.zeros((2, len(blocks), channels))
+        valid = [max(0, min(stop, int(frames[n])) - start) for n, start, stop in blocks]
+        self.counts = np.array(valid)[:, np.newaxis] * self.bands
 
-    run_tasks(run, range(len(blocks)))
-    counts = np.array([[(stop - start) * bands] for _, start, stop in blocks])
-    count = int(counts.sum())
-    check_count(count)
-    mean = (counts * means).sum(axis=0) / count
-    variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / count
-    return mean, variance, count
+    def add(self, n: int, start: int, stop: int, y: Array) -> None:
+        """Measure a block of clip n, whose maps are y (T, F, C)."""
+        stop = min(stop, int(self.frames[n]))
+        if start < stop:
+            index, channels = self.place[n, start], y.shape[2]
+            mean, square = self.means[index], self.squares[index]
+            kernels.moments(y.ravel(), self.bands, channels, start, stop, mean, square)
+
+    def result(self) -> tuple[Array, Array, int]:
+        """Return mean, variance and the number of values a channel."""
+        count = int(self.counts.sum())
+        check_count(count)
+        mean = (self.counts * self.means).sum(axis=0) / count
+        variance = (self.squares + self.counts * (self.means - mean) ** 2).sum(axis=0) / count
+        return mean, variance, count
 
 
 def normalise(y: Array, frames: Array, scale: Array, shift: Array) -> Array:

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_integer
+from ctctag._simd import lanes
 from ctctag._threads import run_tasks, single_threaded_blas
 from ctctag.exceptions import ParameterError
 from ctctag.layers import _conv_kernels as kernels
+from ctctag.layers import _single_kernels as single
 from ctctag.layers import _winograd
 from ctctag.layers._base import (
     Array,
@@ -22,7 +24,7 @@ from ctctag.layers._base import (
     valid_frames,
     without_padding,
 )
-from ctctag.layers._blocks import frame_blocks, shares
+from ctctag.layers._blocks import After, frame_blocks, shares
 from ctctag.layers._buffers import empty
 from ctctag.layers._products import row_sum
 
@@ -140,21 +142,38 @@ def check_kernel_size(kernel_size: int | tuple[int, int]) -> tuple[int, int]:
     return kt, kf
 
 
-def convolve(x: Array, lengths: Array, weight: Array, bias: Array) -> Array:
-    """Return the convolution of x (N, T, F, C_in), checked, with weight (kT, kF, C_in, C_out)."""
+def convolve(x: Array, lengths: Array, weight: Array, bias: Array, after: After | None = None) -> Array:
+    """Return the convolution of x (N, T, F, C_in), checked, with weight (kT, kF, C_in, C_out).
+
+    ``after(n, start, stop, y[n])`` is called for each of the `frame_blocks` as soon as it is written.
+    """
     kt, kf, inputs, outputs = weight.shape
     if _winograd.serves((kt, kf), inputs, outputs, weight):
-        return _winograd.convolve(x, lengths, weight, bias)
+        return _winograd.convolve(x, lengths, weight, bias, after)
+    alone = _is_single((kt, kf), inputs, outputs, weight)
     matrix = weight.reshape(-1, outputs)
     y = empty((*x.shape[:3], outputs), x.dtype)
+    bands = x.shape[2]
 
     def block(task: tuple[int, int, int]) -> None:
         n, start, stop = task
-        kernels.convolve(x[n], lengths[n], matrix, bias, kt, kf, start, stop, y[n])
+        if alone:
+            padded = empty(((stop - start + 2) * (bands + 2),), x.dtype)
+            flat, out = x[n].ravel(), y[n].ravel()
+            single.convolve(flat, lengths[n], bands, weight.ravel(), bias, outputs, start, stop, padded, out)
+        else:
+            kernels.convolve(x[n], lengths[n], matrix, bias, kt, kf, start, stop, y[n])
+        if after is not None:
+            after(n, start, stop, y[n])
 
     with single_threaded_blas():
         run_tasks(block, frame_blocks(*x.shape[:2]))
     return y
+
+
+def _is_single(kernel_size: tuple[int, int], inputs: int, outputs: int, like: Array) -> bool:
+    """Tell whether this is a 3 x 3 convolution of one channel, to channels that fill vectors."""
+    return kernel_size == (3, 3) and inputs == 1 and outputs % lanes(like) == 0
 
 
 def weight_gradient(x: Array, lengths: Array, dy: Array, kernel_size: tuple[int, int]) -> Array:
@@ -165,9 +184,16 @@ def weight_gradient(x: Array, lengths: Array, dy: Array, kernel_size: tuple[int,
         return _winograd.kernel_gradient(x, lengths, dy)
     parts = shares(frame_blocks(*x.shape[:2]))
     dweight = np.zeros((len(parts), kt * kf * inputs, outputs), dtype=x.dtype)
+    alone = _is_single(kernel_size, inputs, outputs, x)
+    bands = x.shape[2]
 
     def share(index: int) -> None:
         for n, start, stop in parts[index]:
+            if alone:
+                padded = empty(((stop - start + 2) * (bands + 2),), x.dtype)
+                flat, dflat, own = x[n].ravel(), dy[n].ravel(), dweight[index].ravel()
+                single.weight_gradient(flat, lengths[n], bands, dflat, outputs, start, stop, padded, own)
+                continue
             kernels.weight_gradient(x[n], lengths[n], dy[n], kt, kf, start, stop, dweight[index])
 
     with single_threaded_blas():

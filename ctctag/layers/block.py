@@ -89,7 +89,7 @@ class ConvBlock(Layer):
         frames = all_lengths(valid_frames(lengths, x), x)
         bias = np.zeros(self.conv.out_channels, dtype=weight.dtype)
         if training:
-            measured = _Moments(x.shape[:3], self.conv.out_channels, frames)
+            measured = BlockMoments(x.shape[:3], self.conv.out_channels, frames)
             y = convolve(x, frames, weight, bias, measured.add)
             mean, variance, count = measured.result()
             update_running(self.norm.state, self.norm.momentum, mean, variance, count)
@@ -119,7 +119,7 @@ class ConvBlock(Layer):
         return dx, {**prefixed("conv", grads), **prefixed("norm", norm_grads)}
 
 
-class _Moments:
+class BlockMoments:
     """Mean and biased variance (C,) of the valid frames of a map, float64, from blocks of it.
 
     Each block of frames gives its own mean and squares; they are put together as Chan et al. do, so that no

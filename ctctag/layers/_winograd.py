@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from ctctag._simd import lanes
-from ctctag._threads import run_tasks
+from ctctag._threads import run_tasks, single_threaded_blas
 from ctctag.layers import _winograd_kernels as kernels
 from ctctag.layers._base import Array
 from ctctag.layers._blocks import After, frame_blocks, shares
@@ -106,5 +106,6 @@ def kernel_gradient(x: Array, lengths: Array, dy: Array) -> Array:
             )
         dweight[index] = transform_kernel_back(dkernel.reshape(36, inputs, outputs))
 
-    run_tasks(share, range(len(parts)))
+    with single_threaded_blas():  # for the kernels' transforms
+        run_tasks(share, range(len(parts)))
     return dweight.sum(axis=0)

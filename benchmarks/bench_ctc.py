@@ -226,6 +226,24 @@ def draw(result, path):
     figure.savefig(path, dpi=90)
 
 
+def machine():
+    """Return what the figures depend on."""
+    import numba
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "cpu": cpu or platform.processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "ctctag": ctctag.__version__,
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
@@ -240,22 +258,7 @@ def main():
         if torch is not None:
             torch.set_num_threads(1)
     names = [name for name in REGIMES if any(name.startswith(start) for start in arguments.regimes)]
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
-    import numba
-
-    about = {
-        "cpu": cpu or platform.processor(),
-        "cores": os.cpu_count(),
-        "clock": arguments.clock,
-        "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "ctctag": ctctag.__version__,
-        "torch": torch.__version__ if torch is not None else None,
-    }
+    about = machine() | {"clock": arguments.clock, "torch": torch and torch.__version__}
     print(about, flush=True)
     result = {
         "about": about,

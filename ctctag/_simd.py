@@ -33,6 +33,7 @@ __all__ = [
     "as_float",
     "as_int",
     "choose",
+    "count_bits",
     "fma",
     "gather",
     "lanes",
@@ -123,6 +124,10 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     def lanes_above(a: Any, b: Any) -> int:
         """Return a number whose bit n is set where lane n of a is larger than that of b."""
         return int(((a > b) << np.arange(len(a))).sum())
+
+    def count_bits(number: int) -> int:
+        """Return how many bits of a number are set."""
+        return number.bit_count()
 
     def slide_in(before: Any, vector: Any) -> Any:
         """Return the vector one lane on: the last value of `before`, then all but the last of `vector`."""
@@ -294,6 +299,11 @@ else:
             return builder.shuffle_vector(one, ir.Constant(one.type, ir.Undefined), zeros)
 
         return vector(like, like.dtype), codegen
+
+    @intrinsic
+    def count_bits(typingctx: Any, number: Any) -> Any:
+        """Return how many bits of a number are set."""
+        return types.int64(types.int64), lambda context, builder, signature, args: builder.ctpop(args[0])
 
     def _elementwise(emit: Any, operands: int, doc: str) -> Any:
         def typed(*vectors: Any) -> Any:

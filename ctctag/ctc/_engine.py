@@ -31,7 +31,8 @@ def run_batch(
     N, T, C = x.shape
     losses, bad = np.empty(N), np.empty(N, dtype=np.int64)
     with_grad = weights is not None
-    grad = np.empty(x.size if with_grad else 0, x.dtype)
+    # Only a softmax is written everywhere; elsewhere the system's own zeros do.
+    grad = (np.zeros if scores.kind else np.empty)(x.size if with_grad else 0, x.dtype)
     scales = np.ones(N) if weights is None else weights
     scored = x.reshape(-1), T, C, lengths, scores.kind, scores.tolerance
     batch = *scored, targets.labels, targets.ends, scores.blank, scales
@@ -59,7 +60,7 @@ def run_batch(
         run((bool(short[0]), np.zeros(1, dtype=np.int64)))
     else:
         cost = lengths * (sizes * 4 + C + 60)
-        tasks = [(True, clips) for clips in _groups(np.flatnonzero(short), lengths, sizes)]
+        tasks = [(True, clips) for clips in _groups(np.flatnonzero(short), lengths, sizes, cost)]
         tasks += [(False, clips) for clips in _cut(np.flatnonzero(~short), cost)]
         if cost.sum() > 2 * _GRAIN:
             run_tasks(run, tasks)
@@ -75,11 +76,16 @@ def run_batch(
 
 
 def _groups(
-    clips: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
+    clips: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    cost: npt.NDArray[np.int64],
 ) -> list[npt.NDArray[np.int64]]:
-    """Cut clips of short targets into groups of like lengths, the longest first."""
+    """Cut clips of short targets into tasks of a few whole groups of like lengths, the longest first."""
     clips = clips[np.lexsort((-sizes[clips], -lengths[clips]))]
-    return [clips[start : start + _lanes.GROUP] for start in range(0, clips.size, _lanes.GROUP)]
+    many = max(1, 3 * _GRAIN // int(cost[clips].sum() * _lanes.GROUP // max(clips.size, 1) + 1))
+    step = many * _lanes.GROUP
+    return [clips[start : start + step] for start in range(0, clips.size, step)]
 
 
 def _cut(clips: npt.NDArray[np.int64], cost: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:

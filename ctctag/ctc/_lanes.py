@@ -21,7 +21,7 @@ import numpy as np
 from ctctag._jit import jit
 from ctctag._simd import address, choose, lanes, load, pick, spread, store
 from ctctag.ctc._numbers import LN2, add, clear, emission, impossible, power, tidy
-from ctctag.ctc._rows import normalise
+from ctctag.ctc._rows import multiply, normalise
 
 __all__ = ["GROUP", "group_losses", "group_memory", "share_of_path"]
 
@@ -115,7 +115,7 @@ def _retreat(Am, Ae, row, Bm, Be, Em, Ee, now, skip, width, with_y, scale_m, sca
 
 
 @jit
-def group_losses(
+def _group(
     x,
     frames,
     C,
@@ -135,37 +135,7 @@ def group_losses(
     losses,
     bad,
 ):
-    """Compute losses of at most as many clips as a vector has lanes, and their scaled gradients.
-
-    Parameters
-    ----------
-    x : ndarray, shape (N * frames * C,)
-        Scores of the whole batch.
-    frames, C : int
-        Frames of a clip, padding included, and classes.
-    lengths : ndarray, shape (N,), int64
-    kind, tolerance
-        See `normalise`.
-    labels, ends : ndarray, int64
-        The labels of clip n are ``labels[ends[n] : ends[n + 1]]``, each in [0, C) and not `blank`.
-    blank : int
-    scales : ndarray, shape (N,), float64
-        What each clip's gradient is multiplied by.
-    clips : ndarray, int64
-        Numbers of the group's clips.
-    work, whole : ndarray, float64 and int64
-        Working memory: as many numbers as `group_memory` says.
-    memory : ndarray
-        What `row_memory` gave.
-    with_grad : bool
-    grad : ndarray, the shape of x
-        Written in place, if `with_grad`: zero beyond the lengths and for clips without a path.
-    losses : ndarray, shape (N,), float64
-        Written in place; ``inf`` if there is no path.
-    bad : ndarray, shape (N,), int64
-        Written in place: the first frame whose scores are not what `kind` says, or -1. If there is one, the
-        rest of that clip is undefined.
-    """
+    """Do one group, of at most as many clips as a vector has lanes; see `group_losses`."""
     w = lanes(work)
     longest, width = 0, 0
     for n in clips:
@@ -191,45 +161,46 @@ def group_losses(
 
     left = np.zeros(w, np.int64)  # frames of each lane's clip
     product, shift, offset = np.ones(w), np.zeros(w, np.int64), np.zeros(w)
+    first_frame, first_label, size = np.zeros(w, np.int64), np.zeros(w, np.int64), np.zeros(w, np.int64)
     nothing, certain = (0.0, 1.0) if kind == 2 else (-np.inf, 0.0)
     raw[:], raw[width * w :], peaks[:], skip[:] = nothing, certain, 0, 0
     for lane in range(clips.size):
         n = clips[lane]
         bad[n] = -1
-        left[lane] = lengths[n]
+        left[lane], first_frame[lane] = lengths[n], n * frames * C
+        first_label[lane], size[lane] = ends[n], ends[n + 1] - ends[n]
         for i in range(1, ends[n + 1] - ends[n]):
             skip[i * w + lane] = labels[ends[n] + i] != labels[ends[n] + i - 1]
 
     # Forward. A path may begin at blank 0 or at label 0.
     clear(Am, Ae, 0, states)
     alpha_e[: 2 * w] = 0
+    at_labels, at_left = address(labels), address(left)
+    at_start, at_size, at_end = address(first_frame), address(size), address(first_label)
+    at_product, at_shift, at_offset = address(product), address(shift), address(offset)
     for t in range(longest):
         for lane in range(clips.size):
-            n = clips[lane]
-            if t < left[lane]:
-                at = (n * frames + t) * C
+            if t < at_left[lane]:
+                at = at_start[lane] + t * C
                 keep = with_grad and kind == 0
                 peak, total, good = normalise(at_x, at, C, kind, tolerance, own, at_grad, at, keep)
                 if good:
-                    peaks[lane] = peak
-                    offset[lane] += peak
-                    product[lane] *= total
-                    if product[lane] > 1e200:
-                        product[lane] *= 2.0**-600
-                        shift[lane] += 600
-                    for i in range(ends[n + 1] - ends[n]):
-                        raw[i * w + lane] = x[at + labels[ends[n] + i]]
-                    raw[width * w + lane] = x[at + blank]
+                    at_peaks[lane] = peak
+                    at_offset[lane] += peak
+                    many = at_product[lane] * total
+                    if many > 1e200:
+                        many *= 2.0**-600
+                        at_shift[lane] += 600
+                    at_product[lane] = many
+                    label, L = at_end[lane], at_size[lane]
+                    for i in range(L):
+                        at_raw[i * w + lane] = at_x[at + at_labels[label + i]]
+                    at_raw[width * w + lane] = at_x[at + blank]
                     if keep:
-                        factor = x.dtype.type(scales[n] / total)
-                        for k in range(at, at + C):
-                            grad[k] *= factor
-                    elif with_grad:
-                        for k in range(at, at + C):
-                            grad[k] = 0
+                        multiply(at_grad, at, C, scales[clips[lane]] / total)
                     continue
-                bad[n], left[lane] = t, t
-            if t == left[lane]:  # ended: from now on the blank is certain
+                bad[clips[lane]], at_left[lane] = t, t
+            if t == at_left[lane]:  # ended: from now on the blank is certain
                 for i in range(width):
                     raw[i * w + lane] = nothing
                 raw[width * w + lane], peaks[lane] = certain, 0
@@ -288,12 +259,88 @@ def group_losses(
         for i in range(0, line, w):
             store(at_shares, i, load(at_shares, i) * factor)
         for lane in range(clips.size):
-            if t < left[lane]:
-                n = clips[lane]
-                at = (n * frames + t) * C
-                for i in range(ends[n + 1] - ends[n]):
-                    grad[at + labels[ends[n] + i]] -= shares[i * w + lane]
-                grad[at + blank] -= shares[width * w + lane]
+            if t < at_left[lane]:
+                at, label, L = at_start[lane] + t * C, at_end[lane], at_size[lane]
+                for i in range(L):
+                    at_grad[at + at_labels[label + i]] -= at_shares[i * w + lane]
+                at_grad[at + blank] -= at_shares[width * w + lane]
     for lane in range(clips.size):
         n = clips[lane]
         grad[(n * frames + left[lane]) * C : (n + 1) * frames * C] = 0
+
+
+@jit
+def group_losses(
+    x,
+    frames,
+    C,
+    lengths,
+    kind,
+    tolerance,
+    labels,
+    ends,
+    blank,
+    scales,
+    clips,
+    work,
+    whole,
+    memory,
+    with_grad,
+    grad,
+    losses,
+    bad,
+):
+    """Compute losses of clips of short targets, a group at a time, and their scaled gradients.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N * frames * C,)
+        Scores of the whole batch.
+    frames, C : int
+        Frames of a clip, padding included, and classes.
+    lengths : ndarray, shape (N,), int64
+    kind, tolerance
+        See `normalise`.
+    labels, ends : ndarray, int64
+        The labels of clip n are ``labels[ends[n] : ends[n + 1]]``, each in [0, C) and not `blank`.
+    blank : int
+    scales : ndarray, shape (N,), float64
+        What each clip's gradient is multiplied by.
+    clips : ndarray, int64
+        Numbers of the clips, those of like lengths next to each other.
+    work, whole : ndarray, float64 and int64
+        Working memory: as many numbers as `group_memory` says of the longest clip and target.
+    memory : ndarray
+        What `row_memory` gave.
+    with_grad : bool
+    grad : ndarray, the shape of x
+        Written in place, if `with_grad`: zero beyond the lengths and for clips without a path. Unless `kind`
+        is 0 it must hold zeros on entry.
+    losses : ndarray, shape (N,), float64
+        Written in place; ``inf`` if there is no path.
+    bad : ndarray, shape (N,), int64
+        Written in place: the first frame whose scores are not what `kind` says, or -1. If there is one, the
+        rest of that clip is undefined.
+    """
+    w = lanes(work)
+    for start in range(0, clips.size, w):
+        _group(
+            x,
+            frames,
+            C,
+            lengths,
+            kind,
+            tolerance,
+            labels,
+            ends,
+            blank,
+            scales,
+            clips[start : start + w],
+            work,
+            whole,
+            memory,
+            with_grad,
+            grad,
+            losses,
+            bad,
+        )

@@ -7,10 +7,24 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._jit import jit
-from ctctag._simd import address, aligned, fma, lanes, larger, load, max_lanes, pick, spread, store, sum_lanes
+from ctctag._simd import (
+    address,
+    aligned,
+    count_bits,
+    fma,
+    lanes,
+    lanes_above,
+    larger,
+    load,
+    max_lanes,
+    pick,
+    spread,
+    store,
+    sum_lanes,
+)
 from ctctag.ctc._numbers import exp
 
-__all__ = ["greedy", "log_normalisers", "noisy_or", "normalise", "row_memory"]
+__all__ = ["greedy", "log_normalisers", "multiply", "noisy_or", "normalise", "row_memory"]
 
 
 _own = threading.local()
@@ -48,24 +62,35 @@ def _softmax(x, at, C, ramp, exps, place, keep):
     if over:
         top = larger(top, load(x, at + C - w))
     peak = max_lanes(top)
-    peaks, zero, one = spread(x, peak), spread(x, 0.0), spread(x, 1.0)
-    rest, ties = zero, zero
+    peaks, one = spread(x, peak), spread(x, 1.0)
+    rest, below = spread(x, 0.0), 0
     for k in range(0, C - over, w):
         row = load(x, at + k)
         term = exp(row - peaks)
         rest = rest + pick(peaks, row, term, term - one)
-        ties = ties + pick(peaks, row, zero, one)
+        below += count_bits(lanes_above(peaks, row))
         if keep:
             store(exps, place + k, term)
     if over:
-        new = load(ramp, over)
         row = load(x, at + C - w)
         term = exp(row - peaks)
-        rest = fma(pick(peaks, row, term, term - one), new, rest)
-        ties = fma(pick(peaks, row, zero, one), new, ties)
+        rest = fma(pick(peaks, row, term, term - one), load(ramp, over), rest)
+        below += count_bits(lanes_above(peaks, row) >> (w - over))
         if keep:
             store(exps, place + C - w, term)
-    return peak, np.float64(sum_lanes(ties)) + np.float64(sum_lanes(rest))
+    return peak, (C - below) + np.float64(sum_lanes(rest))
+
+
+@jit(forceinline=True)
+def multiply(values, at, count, factor):
+    """Multiply some values, which lie at an address, by a factor."""
+    w = lanes(values)
+    factors = spread(values, factor)
+    whole = count - count % w
+    for k in range(at, at + whole, w):
+        store(values, k, load(values, k) * factors)
+    for k in range(at + whole, at + count):
+        values[k] *= factor
 
 
 @jit(forceinline=True)

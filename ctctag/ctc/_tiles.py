@@ -23,7 +23,7 @@ from ctctag._simd import (
 )
 from ctctag.ctc._lanes import share_of_path
 from ctctag.ctc._numbers import LN2, add, clear, emission, impossible, tidy
-from ctctag.ctc._rows import normalise
+from ctctag.ctc._rows import multiply, normalise
 
 __all__ = ["block_of_frames", "clip_losses", "log_lattice", "tile_memory"]
 
@@ -212,12 +212,7 @@ def _clip_loss(
             product *= 2.0**-600
             shift += 600
         if with_softmax:
-            factor = x.dtype.type(scale / total)
-            for k in range(at, at + C):
-                grad[k] *= factor
-        elif with_grad:
-            for k in range(at, at + C):
-                grad[k] = 0
+            multiply(at_grad, at, C, scale / total)
         if not fits:
             continue
         if blocks > 1 and t % block == 0:

@@ -83,7 +83,7 @@ def _groups(
 ) -> list[npt.NDArray[np.int64]]:
     """Cut clips of short targets into tasks of a few whole groups of like lengths, the longest first."""
     clips = clips[np.lexsort((-sizes[clips], -lengths[clips]))]
-    many = max(1, 3 * _GRAIN // int(cost[clips].sum() * _lanes.GROUP // max(clips.size, 1) + 1))
+    many = max(1, 4 * _GRAIN // int(cost[clips].sum() * _lanes.GROUP // max(clips.size, 1) + 1))
     step = many * _lanes.GROUP
     return [clips[start : start + step] for start in range(0, clips.size, step)]
 

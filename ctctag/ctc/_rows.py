@@ -37,11 +37,11 @@ def row_memory(dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     within one call of a kernel.
     """
     w = 64 // dtype.itemsize
-    memory = getattr(_own, dtype.name, None)
+    memory = getattr(_own, dtype.char, None)
     if memory is None:
         memory = aligned(5 * w, dtype)
         memory[:w], memory[w : 2 * w], memory[2 * w : 3 * w] = 0, 1, np.arange(w)
-        setattr(_own, dtype.name, memory)
+        setattr(_own, dtype.char, memory)
     memory[3 * w :] = -np.inf
     return memory
 

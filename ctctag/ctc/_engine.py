@@ -19,6 +19,9 @@ ROOM = 1 << 20
 # the clip itself decides: it gets the same numbers in any batch.
 _SHORT, _SMALL = 7, 1 << 15
 
+# Larger arrays come fresh from the system, which has cleared them already.
+_FRESH = 1 << 25
+
 # Work of about this size, in lattice cells and scores, is one task: enough to be worth handing to a thread.
 _GRAIN = 100_000
 
@@ -31,8 +34,11 @@ def run_batch(
     N, T, C = x.shape
     losses, bad = np.empty(N), np.empty(N, dtype=np.int64)
     with_grad = weights is not None
-    # Only a softmax is written everywhere; elsewhere the system's own zeros do.
-    grad = (np.zeros if scores.kind else np.empty)(x.size if with_grad else 0, x.dtype)
+    # Kernels write a softmax everywhere, but a gradient of other kinds only where it is not zero.
+    new = np.zeros if scores.kind and x.nbytes > _FRESH else np.empty
+    grad = new(x.size if with_grad else 0, x.dtype)
+    if scores.kind and new is np.empty:
+        grad[:] = 0
     scales = np.ones(N) if weights is None else weights
     scored = x.reshape(-1), T, C, lengths, scores.kind, scores.tolerance
     batch = *scored, targets.labels, targets.ends, scores.blank, scales

@@ -122,9 +122,10 @@ class BiGRU(Layer):
                 recurrent[d][clips],
                 empty((4 * states[d][clips].shape[0] * full,), x.dtype),
             )
+            y[clips, :, d * size : (d + 1) * size] = states[d][clips, :, :size]
 
+        y = empty((*x.shape[:2], size * len(weights)), x.dtype)
         run_tasks(run, _tasks(len(weights), len(x)))
-        y = np.concatenate([h[:, :, :size] for h in states], axis=2)
         return y, (x, padded, states, gates, recurrent)
 
     def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array | None, dict[str, Array]]:

@@ -1,0 +1,147 @@
+"""The tables of the report; each is also written as CSV."""
+
+from typing import Any
+
+import numpy as np
+
+from ctctag import metrics
+from ctctag.experiment.reproduction.paper_figures import CLASSES, NAMES, TABLE_1_1, TABLE_1_2
+from ctctag.experiment.reproduction.peaks import inside, peak_positions
+from ctctag.experiment.reproduction.scores import Results, fold_mean
+from ctctag.experiment.tables import Table
+
+__all__ = ["all_tables"]
+
+_SCORES = {"precision": "precision", "recall": "recall", "f": "F", "auc_binary": "auc_binary", "auc": "auc"}
+
+
+def all_tables(results: Results) -> dict[str, Table]:
+    """Return every table by the name of its file."""
+    resamples = int(results.settings.get("resamples", 1000))
+    tables = {
+        "table_1_1": _class_table(results, "auc_binary"),
+        "class_auc": _class_table(results, "auc"),
+        "table_1_2": _average_table(results),
+        "intervals": _interval_table(results, resamples),
+        "comparisons": _comparison_table(results, resamples),
+        "order": _order_table(results),
+        "cells": _cell_table(results),
+    }
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def _class_table(results: Results, score: str) -> Table:
+    beside = score == "auc_binary"
+    headers, columns = ["class"], []
+    for system in results.systems:
+        values, average = TABLE_1_1[system]
+        printed = dict(zip(CLASSES, values, strict=True))
+        headers.append(NAMES[system])
+        columns.append([*results.class_means(system, score), np.nanmean(results.values(system, score))])
+        if beside:
+            headers.append("paper")
+            columns.append([*(printed.get(label) for label in results.classes), average])
+    labels = [*results.classes, "average"]
+    rows = [[label, *row] for label, row in zip(labels, zip(*columns, strict=True), strict=True)]
+    caption = (
+        "Table 1.1: AUC of decoded tags (auc_binary), mean over folds, and beside it the paper's."
+        if beside
+        else "AUC of the clip's scores (auc), mean over folds. The paper has no such figures."
+    )
+    return Table(headers, rows, [None, *[".3f"] * len(columns)], caption=caption)
+
+
+def _spread(values: Any) -> str:
+    """Return mean ± sample standard deviation; a single fold has no spread."""
+    if np.isnan(values).any():
+        return "n/a"
+    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def _average_table(results: Results) -> Table:
+    headers = ["system", "precision", "paper", "recall", "paper", "F", "paper", "auc_binary", "paper", "auc"]
+    rows = []
+    for system in results.systems:
+        row: list[Any] = [NAMES[system]]
+        for score in _SCORES:
+            row.append(_spread(results.values(system, score)))
+            if score != "auc":
+                row.append(TABLE_1_2[system]["auc" if score == "auc_binary" else score])
+        rows.append(row)
+    several = len(results.folds) > 1
+    caption = "Table 1.2: means over the classes" + (
+        "; mean ± standard deviation over folds." if several else "; one fold, so no spread."
+    )
+    return Table(headers, rows, [None, *[None, ".3f"] * 4, None], caption=caption)
+
+
+def _interval_table(results: Results, resamples: int) -> Table:
+    rows = []
+    for system in results.systems:
+        truth, answers = results.pooled([system])
+        probs, tags = answers[system]
+        for score, answer in (("f", tags), ("auc_binary", tags), ("auc", probs)):
+            interval = metrics.bootstrap_interval(fold_mean(score), truth, answer, n_resamples=resamples)
+            rows.append([NAMES[system], _SCORES[score], interval.value, interval.low, interval.high])
+    caption = f"95 % bootstrap intervals over clips ({resamples} draws) of the mean over folds."
+    return Table(
+        ["system", "score", "value", "low", "high"], rows, [None, None, *[".3f"] * 3], caption=caption
+    )
+
+
+def _comparison_table(results: Results, resamples: int) -> Table:
+    rows = []
+    for system in results.systems:
+        if system == "crnn-ctc" or "crnn-ctc" not in results.systems:
+            continue
+        truth, answers = results.pooled(["crnn-ctc", system])
+        for kind, score in ((1, "f"), (1, "auc_binary"), (0, "auc")):
+            if len(truth):
+                ours, theirs = answers["crnn-ctc"][kind], answers[system][kind]
+                found = metrics.compare_systems(fold_mean(score), truth, ours, theirs, n_resamples=resamples)
+                rows.append(
+                    [f"CRNN-CTC less {NAMES[system]}", _SCORES[score], found.difference, found.low]
+                    + [found.high, found.p_value]
+                )
+    caption = (
+        f"Differences on the same clips: 95 % bootstrap interval, and p of the paired permutation test "
+        f"({resamples} exchanges; folds that both have finished)."
+    )
+    headers = ["systems", "score", "difference", "low", "high", "p"]
+    return Table(headers, rows, [None, None, *["+.3f"] * 3, ".4f"], caption=caption)
+
+
+def _order_table(results: Results) -> Table:
+    headers = ["system", "fold", "seq. error rate", "S", "D", "I", "labels", "exact", "pairs in order"]
+    rows = []
+    for system in results.systems:
+        for cell in results.of(system):
+            scores = cell.scores
+            if scores.get("sequence_error_rate") is None:
+                continue
+            names = ("sequence_error_rate", "substitutions", "deletions", "insertions", "reference_labels")
+            row = [NAMES[system], str(cell.fold), *(scores[name] for name in names)]
+            row += [scores["exact_sequence_rate"], scores["order_accuracy"]]
+            if cell.onsets is not None:
+                at = peak_positions(cell.targets, cell.sequences, cell.times, cell.onsets)
+                rows.append([*row, inside(at)])
+            else:
+                rows.append([*row, None])
+    caption = (
+        "Sequence error rate with substitutions, deletions and insertions; share of clips exactly right; share "
+        "of pairs in the right order; share of recognised events whose peak lies inside the event."
+    )
+    formats = [None, None, ".3f", "d", "d", "d", "d", ".3f", ".3f", ".3f"]
+    return Table([*headers, "peak inside"], rows, formats, caption=caption)
+
+
+def _cell_table(results: Results) -> Table:
+    rows = [
+        [NAMES[system], str(cell.fold), cell.preset, int(cell.epochs), float(cell.seconds) / 60]
+        for system in results.systems
+        for cell in results.of(system)
+    ]
+    total = sum(row[-1] for row in rows)
+    caption = f"What each cell took, {total:.1f} minutes in all."
+    return Table(["system", "fold", "preset", "epochs", "minutes"], rows, [None, None, None, "d", ".1f"],
+                 caption=caption)  # fmt: skip

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import ctctag
-from ctctag.ctc import align, best_path, ctc_loss, ctc_loss_and_grad
+from ctctag.ctc import align, best_path, ctc_loss, ctc_loss_and_grad, tag_probs
 from ctctag.numerics import log_softmax, softmax
 from ctctag.reference import ctc_by_enumeration, ctc_loss_and_grad_numpy, ctc_loss_and_grad_plain
 
@@ -123,7 +123,15 @@ def regimes(names, seconds):
         path, argmax = median_ms(
             lambda x=x: best_path(x, with_scores=False), lambda x=x: numpy_best_path(x), seconds=seconds / 4
         )
+        tags, numpy_tags = median_ms(
+            lambda x=x: tag_probs(x),
+            lambda x=x: 1 - np.prod(1 - softmax(x).astype(np.float64), axis=1),
+            seconds=seconds / 4,
+        )
+        np.testing.assert_allclose(tag_probs(x), 1 - np.prod(1 - softmax(x), axis=1), atol=1e-4)
         row |= {
+            "tag_probs ms": tags,
+            "tag_probs, NumPy ms": numpy_tags,
             "forward ms": forward,
             "align ms": aligned,
             "best_path ms": path,
@@ -131,7 +139,8 @@ def regimes(names, seconds):
         }
         print(
             f"{name:18s} forward {forward:.3f}  align {aligned:.3f}  best_path {path:.3f}  "
-            f"NumPy argmax and collapse {argmax:.3f} ms; gradient error {error:.1e}, "
+            f"NumPy argmax and collapse {argmax:.3f} ms  tag_probs {tags:.3f}  NumPy {numpy_tags:.3f}; "
+            f"gradient error {error:.1e}, "
             f"PyTorch's {row.get('gradient error, torch', float('nan')):.1e}; loss error {loss_error:.1e}",
             flush=True,
         )

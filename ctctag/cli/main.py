@@ -21,6 +21,7 @@ _COMMANDS = {
     "train": "train one system on a data set",
     "evaluate": "measure a trained system on its test fold",
     "tag": "tag sound files: what is heard, in which order, when",
+    "reproduce": "run the paper's experiment: four systems, all folds, tables and figures beside the paper's",
     "doctor": "check this installation, and a data set",
 }
 

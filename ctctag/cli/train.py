@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", type=float, default=default.ema, help="decay of averaged weights; 0: none")
     parser.add_argument("--validation", type=float, default=default.validation, help="fraction held out")
     parser.add_argument("--masks", action="store_true", help="mask stripes of the training clips")
+    parser.add_argument(
+        "--fresh", type=int, default=default.fresh, metavar="N",
+        help="mix N new clips for every epoch from the data set's recordings; 0: train on its own clips",
+    )  # fmt: skip
+    parser.add_argument("--augment", action="store_true", help="vary the events of the fresh clips")
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, if there is one")
     add_common(parser)
     set_example(parser, "ctctag train office --system crnn-ctc --fold 1 --out runs/ctc1")
@@ -60,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         patience=args.patience,
         validation=args.validation,
         masks=args.masks,
+        fresh=args.fresh,
+        augment=args.augment,
         seed=args.seed,
     )
     dataset = Dataset.open(args.data)

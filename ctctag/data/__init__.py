@@ -17,7 +17,7 @@ from ctctag.data.labels import (
     write_weak,
 )
 from ctctag.data.mixer import Clip, Mixer
-from ctctag.data.mixing import mix_dataset, remix
+from ctctag.data.mixing import mix_dataset, open_mixer, remix
 from ctctag.data.noise import NoiseSource, RecordedNoise, WhiteNoise, open_noise
 from ctctag.data.recipe import Part, read_recipe, write_recipe
 from ctctag.data.sources import EventSource, RecordedSource, Recording
@@ -41,6 +41,7 @@ __all__ = [
     "Variation",
     "WhiteNoise",
     "mix_dataset",
+    "open_mixer",
     "open_noise",
     "open_source",
     "read_folds",

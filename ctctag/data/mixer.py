@@ -121,6 +121,7 @@ class Mixer:
         self.gain_db = check_number(gain_db, "gain_db", low=0)
         self.level = check_choice(level, "level", ("rms", "peak"))
         self.distinct = bool(distinct)
+        self.folds = 0  # how many the recordings are divided into
         self._check_fit()
 
     @property
@@ -153,6 +154,7 @@ class Mixer:
         mixer.__dict__.update(self.__dict__)
         mixer.source = self.source.with_folds(folds, seed)
         mixer.noise = None if self.noise is None else self.noise.with_folds(folds, seed)
+        mixer.folds = folds
         return mixer
 
     def preload(self) -> None:

@@ -23,7 +23,7 @@ from ctctag.data.sources import EventSource
 from ctctag.data.toml import read_toml, write_toml
 from ctctag.exceptions import DataError
 
-__all__ = ["PROTOCOLS", "mix_dataset", "remix"]
+__all__ = ["PROTOCOLS", "mix_dataset", "open_mixer", "remix"]
 
 PROTOCOLS = ("paper", "honest")
 FORMAT = 1
@@ -128,6 +128,53 @@ def mix_dataset(
     return Dataset.open(out)
 
 
+def open_mixer(
+    dataset: str | Path,
+    *,
+    source: EventSource | str | Path | None = None,
+    noise: NoiseSource | str | Path | None = None,
+) -> Mixer:
+    """Return the mixer that a data set was made by, to make more clips of its kind.
+
+    Parameters
+    ----------
+    dataset : path-like
+        A folder with ``dataset.toml``, as `mix_dataset` writes it.
+    source, noise : optional
+        Where the events and the noise are now; by default where ``dataset.toml`` says they were.
+
+    Returns
+    -------
+    Mixer
+        With the recordings in the folds of the data set, if its protocol is ``"honest"``: pass ``folds`` to
+        `Mixer.mix` then, to keep those of the test fold out.
+
+    Raises
+    ------
+    DataError
+        If ``dataset.toml`` does not say how the clips were mixed, or the recordings have changed since.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> out = tempfile.mkdtemp() + "/mixed"
+    >>> dataset = mix_dataset("synthetic", out, clips=4, folds=2, clip_seconds=4, events_per_clip=2)
+    >>> len(open_mixer(out).mix([7, 0]).events)
+    2
+    """
+    root = Path(dataset)
+    settings = _read_settings(root)
+    mix = settings["mix"]
+    options = {
+        name: mix[name]
+        for name in ("events_per_clip", "snr_db", "max_event_seconds", "gain_db", "level", "distinct")
+        if name in mix  # TOML has no null: an event of any length is not written
+    }
+    options.setdefault("max_event_seconds", None)
+    mixer = _mixer(root, settings, source, noise, settings["classes"], **options)
+    return mixer.with_folds(mix["folds"], mix["seed"]) if mix["protocol"] == "honest" else mixer
+
+
 def remix(
     dataset: str | Path,
     out: str | Path | None = None,
@@ -169,25 +216,10 @@ def remix(
     """
     root = Path(dataset)
     target = Path(out) if out is not None else root / "audio"
-    settings = read_toml(root / "dataset.toml")
+    settings = _read_settings(root)
     recipes = read_recipe(root / "recipe.tsv")
-    try:
-        mix = settings["mix"]
-        events_at = source if source is not None else _located(mix["events"], root)
-        noise_at = noise if noise is not None else _located(mix["noise"], root)
-        mixer = Mixer(
-            open_source(events_at),
-            noise=None if noise_at == "none" else noise_at,
-            sr=settings["sample_rate"],
-            clip_seconds=settings["clip_seconds"],
-            events_per_clip=0,
-        )
-    except KeyError as error:
-        raise DataError(
-            f"{root / 'dataset.toml'}: {error.args[0]!r} is missing, so it cannot be mixed again"
-        ) from None
+    mixer = _mixer(root, settings, source, noise, None, events_per_clip=0)
     with staged_folder(target) as staged:
-        _check_same(mixer, mix, root)
         counter = Counter(len(recipes), progress)
 
         def render(name: str) -> None:
@@ -229,6 +261,42 @@ def _relative(name: str, out: Path) -> str:
 
 def _located(name: str, root: Path) -> str | Path:
     return name if name in ("synthetic", "white", "none") else root / name
+
+
+def _read_settings(root: Path) -> dict[str, Any]:
+    """Return ``dataset.toml``, which must say how its clips were mixed."""
+    path = root / "dataset.toml"
+    settings = read_toml(path)
+    mix = settings.get("mix", {})
+    wanted = {"classes": settings, "sample_rate": settings, "clip_seconds": settings, "mix": settings}
+    wanted |= dict.fromkeys(("protocol", "folds", "seed", "events", "noise"), mix)
+    for name, table in wanted.items():
+        if name not in table:
+            raise DataError(f"{path}: {name!r} is missing, so it cannot be mixed again")
+    return settings
+
+
+def _mixer(
+    root: Path,
+    settings: dict[str, Any],
+    source: EventSource | str | Path | None,
+    noise: NoiseSource | str | Path | None,
+    classes: Sequence[str] | None,
+    **options: Any,
+) -> Mixer:
+    """Return a mixer over the recordings that the settings name, if they are still the same."""
+    mix = settings["mix"]
+    events_at = source if source is not None else _located(mix["events"], root)
+    noise_at = noise if noise is not None else _located(mix["noise"], root)
+    mixer = Mixer(
+        open_source(events_at, classes),
+        noise=None if noise_at == "none" else noise_at,
+        sr=settings["sample_rate"],
+        clip_seconds=settings["clip_seconds"],
+        **options,
+    )
+    _check_same(mixer, mix, root)
+    return mixer
 
 
 def _check_same(mixer: Mixer, mix: dict[str, Any], root: Path) -> None:

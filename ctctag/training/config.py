@@ -46,6 +46,11 @@ class TrainingConfig:
         Fraction of the training clips held out for early stopping.
     masks : bool
         Mask stripes of the training clips (see `ctctag.training.SpectrogramMasks`).
+    fresh : int
+        Train on so many clips mixed afresh for every epoch, from the recordings that the data set was mixed
+        from, in place of its own training clips (see `ctctag.training.FreshClips`); 0 trains on the latter.
+    augment : bool
+        Vary each event of the fresh clips (see `ctctag.data.Augment`).
     seed : int
         Seed of weights, dropout, held-out clips and order of the clips.
     """
@@ -62,6 +67,8 @@ class TrainingConfig:
     patience: int = 20
     validation: float = 0.1
     masks: bool = False
+    fresh: int = 0
+    augment: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,15 +82,18 @@ class TrainingConfig:
             "patience": check_integer(self.patience, "patience", low=1),
             "validation": check_number(self.validation, "validation", low=0, high=0.5, exclude_low=True),
             "masks": bool(self.masks),
+            "fresh": check_integer(self.fresh, "fresh", low=0),
+            "augment": bool(self.augment),
             "seed": check_integer(self.seed, "seed", low=0),
         }
+        if checked["augment"] and not checked["fresh"]:
+            raise ParameterError(
+                "augment varies the events of fresh clips: set fresh, too, to how many make an epoch"
+            )
         check_choice(self.system, "system", SYSTEMS)
         check_choice(self.preset, "preset", tuple(PRESETS))
         check_choice(self.schedule, "schedule", SCHEDULES)
-        for (
-            name,
-            value,
-        ) in checked.items():  # plain numbers, whatever kind was given: they are written as JSON
+        for name, value in checked.items():  # plain numbers, whatever was given: they are written as JSON
             object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,13 +18,14 @@ import numpy as np
 
 from ctctag._files import atomic_path
 from ctctag.audio import LogMel, Standardiser
-from ctctag.data import Dataset, Features
+from ctctag.data import Augment, Dataset, Features, open_mixer
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.models import TrainedModel, build, save_model
 from ctctag.models.files import read_arrays, versions
 from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
 from ctctag.training.masks import SpectrogramMasks
+from ctctag.training.mixtures import FreshClips
 from ctctag.training.trainer import Trainer
 
 __all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "train_on_dataset"]
@@ -198,21 +199,22 @@ def train_on_dataset(
     trained_before = _prepare(folder, settings, resume)
 
     features = Features.build(dataset, log_mel, progress=on_features)
-    standardiser = fit_standardiser(features, learned)
+    targets = dataset.label_sets_or_sequences()
+    masks = SpectrogramMasks() if config.masks else None
+    training: Clips | FreshClips
+    if config.fresh:
+        training = _fresh_clips(dataset, config, fold, log_mel, masks)
+    else:
+        training = Clips(features, targets, fit_standardiser(features, learned), learned, masks)
     network = build(
         config.system, len(dataset.classes), config.preset, n_mels=log_mel.n_mels, seed=config.seed
     )
-    targets = dataset.label_sets_or_sequences()
-    trainer = Trainer(
-        network,
-        config,
-        Clips(features, targets, standardiser, learned, SpectrogramMasks() if config.masks else None),
-        Clips(features, targets, standardiser, held),
-    )
+    validation = Clips(features, targets, training.standardiser, held)
+    trainer = Trainer(network, config, training, validation)
     if trained_before:
         folder.resume(trainer)
 
-    model = TrainedModel(network, tuple(dataset.classes), log_mel, standardiser, settings)
+    model = TrainedModel(network, tuple(dataset.classes), log_mel, training.standardiser, settings)
     while not trainer.finished:
         record = trainer.run_epoch(on_batch)
         folder.save(trainer)
@@ -222,6 +224,27 @@ def train_on_dataset(
     model.info |= {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch}
     save_model(folder.model_path, model)
     return Run(model, trainer.history, trainer.best_epoch)
+
+
+def _fresh_clips(
+    dataset: Dataset,
+    config: TrainingConfig,
+    fold: int | None,
+    log_mel: LogMel,
+    masks: SpectrogramMasks | None,
+) -> FreshClips:
+    """Return endless mixtures of the recordings that `dataset` was mixed from.
+
+    Where the folds are over recordings (protocol ``honest``), those of the test fold are left out; where
+    they are over clips, a recording may be heard in training and in test, as in the clips themselves.
+    """
+    mixer = open_mixer(dataset.path)
+    mixer.preload()
+    folds = [number for number in range(1, mixer.folds + 1) if number != fold] or None
+    augment = Augment() if config.augment else None
+    return FreshClips(
+        mixer, log_mel, config.fresh, folds=folds, augment=augment, masks=masks, seed=config.seed
+    )
 
 
 def _settings(dataset: Dataset, config: TrainingConfig, fold: int | None, log_mel: LogMel) -> dict[str, Any]:

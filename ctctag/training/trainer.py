@@ -20,6 +20,7 @@ from ctctag.models.files import arrays_under, copy_arrays
 from ctctag.training.batches import Clips
 from ctctag.training.config import TrainingConfig
 from ctctag.training.evaluation import Predictions, predict
+from ctctag.training.mixtures import FreshClips
 
 __all__ = ["Trainer"]
 
@@ -36,21 +37,25 @@ class Trainer:
         Trained in place.
     config : TrainingConfig
         How.
-    training, validation : Clips
-        Clips learned from, and clips held out for early stopping.
+    training : Clips or FreshClips
+        Clips learned from.
+    validation : Clips
+        Clips held out for early stopping.
 
     Attributes
     ----------
     history : list of dict
         One record an epoch: ``epoch``, ``loss``, ``validation_loss``, ``validation_auc``,
-        ``learning_rate``, ``gradient_norm``, ``clips_per_second``, and for CRNN-CTC
+        ``learning_rate``, ``gradient_norm``, ``clips_per_second``, ``seconds``, and for CRNN-CTC
         ``sequence_error_rate`` (of the validation clips) and ``blank_mass`` (mean probability of the blank:
         near 1 on the plateau where the network hears nothing yet, and below it when labels come).
     best_epoch : int
         The epoch whose weights are the best so far; 0 before the first.
     """
 
-    def __init__(self, network: Network, config: TrainingConfig, training: Clips, validation: Clips) -> None:
+    def __init__(
+        self, network: Network, config: TrainingConfig, training: Clips | FreshClips, validation: Clips
+    ) -> None:
         self.network = network
         self.config = config
         self.training = training
@@ -107,6 +112,7 @@ class Trainer:
             "learning_rate": self._rate(self._optimiser.steps - 1),
             "gradient_norm": math.fsum(norms) / len(norms),
             "clips_per_second": len(self.training) / seconds,
+            "seconds": time.perf_counter() - started,
         }
         if predictions.ordered:
             errors = metrics.sequence_error_rate(predictions.targets, predictions.sequences)

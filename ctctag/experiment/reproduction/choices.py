@@ -6,19 +6,24 @@ from ctctag.experiment.tables import Table
 __all__ = ["check_table", "choices_table"]
 
 _CHOICES = (
-    ("folds", "how clips are folded", "paper: clips drawn from all recordings, then folded, so a recording can "
-     "be in training and test; honest: folds by source recording, before mixing"),
-    ("AUC", "scores or decoded tags", "both: auc from scores, auc_binary from decoded tags. The authors' code "
-     "decodes first, and one share of tagged clips near 0.15 explains all four printed rows"),
+    ("folds", "how clips are folded",
+     "paper: clips drawn from all recordings, then folded, so a recording can be in training and test; "
+     "honest: folds by source recording, before mixing"),
+    ("AUC", "scores or decoded tags",
+     "both: auc from scores, auc_binary from decoded tags. The authors' code decodes first, and one share of "
+     "tagged clips near 0.15 explains all four printed rows"),
     ("F-score", "of averages, or average of the classes' F", "mean of the classes' F; see the check"),
     ("outputs", "N = 16, and 17 for CTC", "the same; the blank is output 0"),
-    ("features", "log mel, no sizes", "16 kHz, STFT 1024 Hamming, hop 664, no centring: 240 frames for 10 s; "
-     "64 bands from 50 to 8000 Hz; standardised on training clips"),
+    ("features", "log mel, no sizes",
+     "16 kHz, STFT 1024 Hamming, hop 664, no centring: 240 frames for 10 s; 64 bands from 50 to 8000 Hz; "
+     "standardised on training clips"),
     ("pooling", "no sizes", "in frequency only, so that all 240 frames reach the output"),
-    ("network", "no widths", "preset paper: four 3 × 3 convolutions of 64 maps, BiGRU 64; small: 16, 32, 64, 64"),
-    ("early stopping", "no criterion", "part of the training clips is held out; the best epoch on it is kept. "
-     "The test fold plays no part"),
-    ("optimiser", "Adam 0.001, at most 1000 epochs", "each cell's configuration says; one cycle where it does"),
+    ("network", "no widths",
+     "preset paper: four 3 × 3 convolutions of 64 maps, BiGRU 64; small: 16, 32, 64, 64 maps"),
+    ("early stopping", "no criterion",
+     "part of the training clips is held out; the best epoch on it is kept. The test fold plays no part"),
+    ("optimiser", "Adam 0.001, at most 1000 epochs",
+     "AdamW, one cycle up to 0.003 and back, moving average of the weights: the same in fewer epochs"),
     ("noise", "noise background", "paper: white at 20 dB; honest: real backgrounds at 20 dB"),
     ("events", "three or several a clip", "one to four different classes, cut to 2 s, never overlapping"),
     ("decoding", "best path", "the same; the likeliest labelling may differ"),

@@ -12,7 +12,7 @@ __all__ = ["inside", "peak_positions"]
 def peak_positions(
     targets: Sequence[Sequence[int]],
     sequences: Sequence[Sequence[int]],
-    times: Sequence[Sequence[float]],
+    times: Sequence[Sequence[float | None]],
     onsets: Sequence[Sequence[tuple[float, float]]],
 ) -> npt.NDArray[np.float64]:
     """Return (peak - onset) / (offset - onset) of every event that was recognised.
@@ -23,8 +23,8 @@ def peak_positions(
     ----------
     targets, sequences : sequence of sequence of int, length N
         True and decoded class indices of each clip.
-    times : sequence of sequence of float, length N
-        Peak of each decoded event in seconds, NaN where there is none.
+    times : sequence of sequence of float or None, length N
+        Peak of each decoded event in seconds, None where there is none.
     onsets : sequence of sequence of (float, float), length N
         Onset and offset of each true event in seconds.
 
@@ -47,7 +47,7 @@ def peak_positions(
             if not left.get(label):
                 continue
             onset, offset = left[label].pop(0)
-            if np.isfinite(peak) and offset > onset:
+            if peak is not None and offset > onset:
                 found.append((peak - onset) / (offset - onset))
     return np.array(found, dtype=np.float64)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +11,12 @@ from ctctag.audio import read_audio
 from ctctag.data import Dataset
 from ctctag.experiment import figures
 from ctctag.experiment.figures import _style
+from ctctag.experiment.reproduction.cells import Cell
 from ctctag.experiment.reproduction.paper_figures import NAMES
 from ctctag.experiment.reproduction.peaks import peak_positions
 from ctctag.experiment.reproduction.scores import Results
 from ctctag.models import load_model
 from ctctag.tagger import Tagger
-
-if TYPE_CHECKING:
-    from ctctag.experiment.cells import Cell
 
 __all__ = ["clip_pictures", "plot_peaks", "score_pictures"]
 
@@ -35,7 +33,6 @@ def score_pictures(results: Results) -> Iterator[Picture]:
     positions = [
         peak_positions(cell.targets, cell.sequences, cell.times, cell.onsets)
         for cell in results.of("crnn-ctc")
-        if cell.onsets is not None
     ]
     if sum(map(len, positions)):
         caption = "Where the peak of CRNN-CTC falls in each recognised event: 0 is the onset, 1 the offset."
@@ -60,15 +57,15 @@ def plot_peaks(positions: Any) -> Any:
     return figure
 
 
-def clip_pictures(results: Results, dataset: Dataset, models: Mapping[str, Path]) -> Iterator[Picture]:
+def clip_pictures(
+    results: Results, dataset: Dataset, models: Mapping[tuple[str, int], Path]
+) -> Iterator[Picture]:
     """Draw figures 1.1, 1.4 and 1.3 for a test clip of the first fold whose CRNN-CTC is there."""
-    fold = next(
-        f for f in results.folds if ("crnn-ctc", f) in results.cells and f"crnn-ctc-fold{f}" in models
-    )
+    fold = next(f for f in results.folds if ("crnn-ctc", f) in results.cells and ("crnn-ctc", f) in models)
     cell = results.cells["crnn-ctc", fold]
     name = cell.filenames[chosen_clip(cell)]
     index = list(dataset.filenames).index(name)
-    model = load_model(models[f"crnn-ctc-fold{fold}"])
+    model = load_model(models["crnn-ctc", fold])
     samples, sr = read_audio(dataset.path_of(index), sr=model.log_mel.sr)
     mel = model.log_mel(samples)
     times, bands = model.log_mel.frame_times(len(mel)), figures.band_centres(model.log_mel)
@@ -80,8 +77,8 @@ def clip_pictures(results: Results, dataset: Dataset, models: Mapping[str, Path]
         yield "figure_1_1", figure, f"{name}: waveform, spectrogram and three kinds of labels (figure 1.1)."
     framewise = {}
     for system in results.systems:
-        if system != "baseline" and f"{system}-fold{fold}" in models:
-            tagging = Tagger.from_model(load_model(models[f"{system}-fold{fold}"])).tag(samples)
+        if system != "baseline" and (system, fold) in models:
+            tagging = Tagger.from_model(load_model(models[system, fold])).tag(samples)
             framewise[NAMES[system]] = tagging.frame_probs
     figure = figures.plot_frame_predictions(
         mel, times, framewise, dataset.classes, blank=0, strong_events=events, mel_frequencies=bands
@@ -95,7 +92,7 @@ def clip_pictures(results: Results, dataset: Dataset, models: Mapping[str, Path]
     yield "figure_1_3", figure, f"{name}: α, β and the best path through the trellis (figure 1.3)."
 
 
-def chosen_clip(cell: "Cell") -> int:
+def chosen_clip(cell: Cell) -> int:
     """Return the first clip of three events that was heard right, or else the first with three, or clip 0."""
     three = [i for i, target in enumerate(cell.targets) if len(target) == 3]
     right = [i for i in three if list(cell.sequences[i]) == list(cell.targets[i])]

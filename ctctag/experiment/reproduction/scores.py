@@ -1,18 +1,16 @@
 """Scores over folds: the numbers behind every table, and ``results.json``."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctctag import metrics
 from ctctag.exceptions import ParameterError
+from ctctag.experiment.reproduction.cells import Cell
 from ctctag.experiment.reproduction.paper_figures import NAMES
 from ctctag.models.heads import multi_hot
-
-if TYPE_CHECKING:
-    from ctctag.experiment.cells import Cell
 
 __all__ = ["Results", "fold_mean"]
 
@@ -24,15 +22,14 @@ _COLUMNS = {
 
 
 class Results:
-    """The cells of one experiment, by system and fold.
+    """The finished cells of one experiment, by system and fold.
 
     Parameters
     ----------
     cells : sequence of Cell
         Finished cells, of one protocol and one list of classes.
-    settings : mapping
-        ``folds`` (a number, or a list of folds) says which cells were wanted; without it, every system in
-        every fold that some cell has.
+    wanted : sequence of (str, int), optional
+        System and fold of every cell that was planned; by default of those that are there.
 
     Raises
     ------
@@ -40,10 +37,9 @@ class Results:
         If there is no cell, one comes twice, or they differ in protocol or classes.
     """
 
-    def __init__(self, cells: Sequence["Cell"], settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, cells: Sequence[Cell], wanted: Sequence[tuple[str, int]] | None = None) -> None:
         if not cells:
             raise ParameterError("cells must hold at least one finished cell, got none")
-        self.settings = dict(settings or {})
         self.protocol, self.classes = cells[0].protocol, tuple(cells[0].classes)
         self.cells: dict[tuple[str, int], Cell] = {}
         for number, cell in enumerate(cells):
@@ -55,13 +51,11 @@ class Results:
             if (cell.system, cell.fold) in self.cells:
                 raise ParameterError(f"cells[{number}] is {cell.system}, fold {cell.fold}, a second time")
             self.cells[cell.system, cell.fold] = cell
-        wanted = self.settings.get("folds") or {cell.fold for cell in cells}
-        folds: Iterable[int] = range(1, wanted + 1) if isinstance(wanted, int) else wanted
-        self.folds = sorted({*folds, *(cell.fold for cell in cells)})
-        self.systems = [s for s in NAMES if any((s, fold) in self.cells for fold in self.folds)]
-        self.missing = [(s, fold) for s in NAMES for fold in self.folds if (s, fold) not in self.cells]
+        self.missing = [place for place in wanted or () if place not in self.cells]
+        self.folds = sorted({fold for _, fold in (*self.cells, *self.missing)})
+        self.systems = [system for system in NAMES if any(system == other for other, _ in self.cells)]
 
-    def of(self, system: str) -> list["Cell"]:
+    def of(self, system: str) -> list[Cell]:
         """Return the finished cells of a system, by fold."""
         return [self.cells[system, fold] for fold in self.folds if (system, fold) in self.cells]
 

@@ -1,5 +1,6 @@
 """The tables of the report; each is also written as CSV."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,9 @@ from ctctag.experiment.reproduction.peaks import inside, peak_positions
 from ctctag.experiment.reproduction.scores import Results, fold_mean
 from ctctag.experiment.tables import Table
 
-__all__ = ["all_tables"]
+__all__ = ["TABLES", "average_table"]
 
 _SCORES = {"precision": "precision", "recall": "recall", "f": "F", "auc_binary": "auc_binary", "auc": "auc"}
-
-
-def all_tables(results: Results) -> dict[str, Table]:
-    """Return every table by the name of its file."""
-    resamples = int(results.settings.get("resamples", 1000))
-    tables = {
-        "table_1_1": _class_table(results, "auc_binary"),
-        "class_auc": _class_table(results, "auc"),
-        "table_1_2": _average_table(results),
-        "intervals": _interval_table(results, resamples),
-        "comparisons": _comparison_table(results, resamples),
-        "order": _order_table(results),
-        "cells": _cell_table(results),
-    }
-    return {name: table for name, table in tables.items() if table.rows}
 
 
 def _class_table(results: Results, score: str) -> Table:
@@ -58,7 +44,8 @@ def _spread(values: Any) -> str:
     return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
 
 
-def _average_table(results: Results) -> Table:
+def average_table(results: Results) -> Table:
+    """Return table 1.2: means over the classes, each with its spread over folds, beside the paper's."""
     headers = ["system", "precision", "paper", "recall", "paper", "F", "paper", "auc_binary", "paper", "auc"]
     rows = []
     for system in results.systems:
@@ -99,10 +86,8 @@ def _comparison_table(results: Results, resamples: int) -> Table:
             if len(truth):
                 ours, theirs = answers["crnn-ctc"][kind], answers[system][kind]
                 found = metrics.compare_systems(fold_mean(score), truth, ours, theirs, n_resamples=resamples)
-                rows.append(
-                    [f"CRNN-CTC less {NAMES[system]}", _SCORES[score], found.difference, found.low]
-                    + [found.high, found.p_value]
-                )
+                name = f"CRNN-CTC less {NAMES[system]}"
+                rows.append([name, _SCORES[score], found.difference, found.low, found.high, found.p_value])
     caption = (
         f"Differences on the same clips: 95 % bootstrap interval, and p of the paired permutation test "
         f"({resamples} exchanges; folds that both have finished)."
@@ -122,14 +107,11 @@ def _order_table(results: Results) -> Table:
             names = ("sequence_error_rate", "substitutions", "deletions", "insertions", "reference_labels")
             row = [NAMES[system], str(cell.fold), *(scores[name] for name in names)]
             row += [scores["exact_sequence_rate"], scores["order_accuracy"]]
-            if cell.onsets is not None:
-                at = peak_positions(cell.targets, cell.sequences, cell.times, cell.onsets)
-                rows.append([*row, inside(at)])
-            else:
-                rows.append([*row, None])
+            at = peak_positions(cell.targets, cell.sequences, cell.times, cell.onsets)
+            rows.append([*row, inside(at)])
     caption = (
-        "Sequence error rate with substitutions, deletions and insertions; share of clips exactly right; share "
-        "of pairs in the right order; share of recognised events whose peak lies inside the event."
+        "Sequence error rate with substitutions, deletions and insertions; share of clips exactly right; "
+        "share of pairs in the right order; share of recognised events whose peak lies inside the event."
     )
     formats = [None, None, ".3f", "d", "d", "d", "d", ".3f", ".3f", ".3f"]
     return Table([*headers, "peak inside"], rows, formats, caption=caption)
@@ -145,3 +127,15 @@ def _cell_table(results: Results) -> Table:
     caption = f"What each cell took, {total:.1f} minutes in all."
     return Table(["system", "fold", "preset", "epochs", "minutes"], rows, [None, None, None, "d", ".1f"],
                  caption=caption)  # fmt: skip
+
+
+# What a page shows: file name, section, and how it is made from results and the number of resamples.
+TABLES: dict[str, tuple[str, Callable[[Results, int], Table]]] = {
+    "table_1_2": ("Tags", lambda results, _: average_table(results)),
+    "table_1_1": ("Tags", lambda results, _: _class_table(results, "auc_binary")),
+    "class_auc": ("Tags", lambda results, _: _class_table(results, "auc")),
+    "intervals": ("How sure", _interval_table),
+    "comparisons": ("How sure", _comparison_table),
+    "order": ("Order", lambda results, _: _order_table(results)),
+    "cells": ("Time", lambda results, _: _cell_table(results)),
+}

@@ -1,0 +1,170 @@
+"""One cell of the experiment: a system trained on all folds but one, and measured on that one."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctctag._files import atomic_path
+from ctctag._threads import set_num_threads
+from ctctag.data import Dataset
+from ctctag.exceptions import DataError
+from ctctag.experiment.evaluation import evaluate_model
+from ctctag.experiment.machine import machine
+from ctctag.experiment.reproduction.plan import Plan
+from ctctag.models.files import versions
+from ctctag.training import RunFolder, train_on_dataset
+
+__all__ = ["Cell", "cell_folder", "run_cell"]
+
+_FILE = "cell.json"
+
+
+@dataclass
+class Cell:
+    """What a finished cell found.
+
+    Attributes
+    ----------
+    system, preset : str
+        What was trained.
+    protocol : str
+        ``"paper"`` or ``"honest"``.
+    fold : int
+        The fold it was measured on.
+    classes : list of str
+        Names of the classes.
+    scores : dict
+        See `ctctag.training.score_predictions`.
+    filenames : list of str
+        The test clips.
+    targets, sequences : list of list of int
+        True and heard class indices of each test clip; those of systems without order are sets.
+    times : list of list of float or None
+        Peak of each class heard, in seconds; None from a system without frames.
+    onsets : list of list of (float, float)
+        Onset and offset of each true event in seconds, as `targets`.
+    tag_probs : ndarray, shape (N, n_classes)
+        Probability of each class in each test clip, to five digits.
+    history : list of dict
+        The log of training (see `ctctag.training.Trainer`).
+    epochs : int
+        How many were trained; the best of them was kept.
+    seconds : float
+        What training took.
+    config, versions, data : dict
+        Settings of the training, versions of the software, number and fingerprint of the clips.
+    machine : str
+        Processor and threads.
+    """
+
+    system: str
+    preset: str
+    protocol: str
+    fold: int
+    classes: list[str]
+    scores: dict[str, Any]
+    filenames: list[str]
+    targets: list[list[int]]
+    sequences: list[list[int]]
+    times: list[list[float | None]]
+    onsets: list[list[tuple[float, float]]]
+    tag_probs: Any
+    history: list[dict[str, Any]]
+    epochs: int
+    seconds: float
+    config: dict[str, Any]
+    versions: dict[str, str]
+    data: dict[str, Any]
+    machine: str
+
+    def save(self, folder: Path) -> None:
+        """Write ``cell.json``, whole or not at all."""
+        values = asdict(self) | {"tag_probs": np.asarray(self.tag_probs, np.float64).round(5).tolist()}
+        with atomic_path(folder / _FILE) as temporary:
+            temporary.write_text(json.dumps(values, separators=(",", ":")) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Cell | None":
+        """Return the finished cell of a folder, or None.
+
+        Raises
+        ------
+        DataError
+            If ``cell.json`` is there and cannot be read.
+        """
+        path = folder / _FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**values | {"tag_probs": np.array(values["tag_probs"], np.float64)})
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a finished cell ({error}); remove it to measure it again") from None
+
+
+def cell_folder(folder: Path, system: str, fold: int) -> Path:
+    """Return the folder of a cell: a training run, and ``cell.json`` when it is finished."""
+    return folder / "cells" / f"{system}-fold{fold}"
+
+
+def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = None) -> None:
+    """Train and measure one cell of the experiment in `folder`; go on where it was; do nothing if finished.
+
+    It reads the plan and the clips from `folder` and writes to the cell's own folder only, so cells may run
+    side by side, in other processes, or on other machines that share the folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The experiment.
+    system : str
+        One of the four.
+    fold : int
+        The fold to measure on.
+    threads : int, optional
+        At most so many threads.
+    """
+    folder = Path(folder)
+    place = cell_folder(folder, system, fold)
+    if Cell.read(place) is not None:
+        return
+    if threads is not None:
+        set_num_threads(threads)
+    plan = Plan.read(folder)
+    config = plan.config(system)
+    dataset = Dataset.open(folder / "clips")
+    run = train_on_dataset(dataset, place, config, fold=fold, log_mel=plan.log_mel(), resume=True)
+    found = evaluate_model(run.model, dataset, fold=fold)
+    predictions = found.predictions
+    peaks = [event.peak for events in predictions.events for event in events if event.peak is not None]
+    seconds_of = run.model.log_mel.frame_times(max(peaks, default=0) + 1).round(4).tolist()
+    names = [clip.filename for clip in found.clips]
+    strong = dataset.strong or {}
+    Cell(
+        system=system,
+        preset=config.preset,
+        protocol=plan.protocol,
+        fold=fold,
+        classes=list(dataset.classes),
+        scores=found.scores,
+        filenames=names,
+        targets=predictions.targets,
+        sequences=predictions.sequences,
+        times=[
+            [None if event.peak is None else seconds_of[event.peak] for event in events]
+            for events in predictions.events
+        ],
+        onsets=[[(event.onset, event.offset) for event in strong[name]] for name in names],
+        tag_probs=predictions.tag_probs,
+        history=run.history,
+        epochs=len(run.history),
+        seconds=sum(record["seconds"] for record in run.history),
+        config=config.to_dict(),
+        versions=versions(),
+        data={"clips": len(dataset), "fingerprint": found.data["fingerprint"]},
+        machine=machine(),
+    ).save(place)
+    RunFolder(place).checkpoint_path.unlink(missing_ok=True)  # the model and the log remain

@@ -1,0 +1,193 @@
+"""What an experiment consists of: clips, folds, systems and how each is trained."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ctctag._checks import check_choice, check_integer
+from ctctag._files import atomic_path
+from ctctag.audio import LogMel
+from ctctag.data import Dataset, mix_dataset
+from ctctag.exceptions import DataError, ParameterError
+from ctctag.models import SYSTEMS
+from ctctag.training import TrainingConfig
+
+__all__ = ["Plan"]
+
+_FILE = "experiment.json"
+
+# All four systems are trained alike; what a protocol sets here was chosen on clips held out from training.
+_TRAINING: dict[str, dict[str, Any]] = {
+    "paper": {"epochs": 50, "patience": 50, "weight_decay": 1e-2, "ema": 0.998, "masks": True},
+    "honest": {
+        "epochs": 40,
+        "patience": 40,
+        "weight_decay": 1e-3,
+        "ema": 0.998,
+        "masks": True,
+        "fresh": 2400,
+        "augment": True,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the numbers of an experiment depend on, recordings apart.
+
+    Attributes
+    ----------
+    protocol : {"paper", "honest"}
+        How clips and recordings are folded (see `ctctag.data.mix_dataset`).
+    clips : int
+        Clips to mix; the paper's 7.1 hours are 2556 of ten seconds.
+    folds : int
+        Into how many folds, each of which is kept for testing once.
+    systems : tuple of str
+        Which of the four, in the paper's order.
+    mix : dict
+        Further parameters of `ctctag.data.Mixer`, other than the paper's.
+    n_mels : int
+        Bands of the features.
+    training : dict of str to dict
+        Of each system, what differs from the defaults of `ctctag.training.TrainingConfig`.
+    seed : int
+        Seed of clips and trainings.
+    """
+
+    protocol: str = "paper"
+    clips: int = 2556
+    folds: int = 4
+    systems: tuple[str, ...] = tuple(reversed(SYSTEMS))
+    mix: dict[str, Any] = field(default_factory=dict)
+    n_mels: int = 64
+    training: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice(self.protocol, "protocol", tuple(_TRAINING))
+        check_integer(self.folds, "folds", low=2)
+        check_integer(self.clips, "clips", low=4 * self.folds)
+        check_integer(self.seed, "seed", low=0)
+        if not self.systems:
+            raise ParameterError(f"systems must name at least one of {', '.join(SYSTEMS)}")
+        for system in self.systems:
+            check_choice(system, "systems", SYSTEMS)
+        object.__setattr__(self, "systems", tuple(s for s in reversed(SYSTEMS) if s in self.systems))
+        for system in self.systems:
+            self.config(system)
+
+    @classmethod
+    def of_protocol(cls, protocol: str, training: Mapping[str, Any] | None = None, **options: Any) -> "Plan":
+        """Return the plan of a protocol, where `training` replaces settings of every system.
+
+        Examples
+        --------
+        >>> Plan.of_protocol("honest", {"epochs": 3}).config("crmp").epochs
+        3
+        """
+        check_choice(protocol, "protocol", tuple(_TRAINING))
+        settings = _TRAINING[protocol] | dict(training or {})
+        if "epochs" in (training or {}) and "patience" not in (training or {}):
+            settings["patience"] = settings["epochs"]
+        return cls(protocol, training={system: dict(settings) for system in SYSTEMS}, **options)
+
+    @classmethod
+    def quick(cls, protocol: str = "paper", **options: Any) -> "Plan":
+        """Return a plan that is carried out in minutes, and whose numbers mean nothing.
+
+        Clips are shorter, folds fewer and networks smaller than the paper's.
+        """
+        training = {"preset": "tiny", "epochs": 30, "batch_size": 16, "learning_rate": 6e-3, "ema": 0.9}
+        if protocol == "honest":
+            training["fresh"] = 216
+        mix = {"clip_seconds": 6.0, "events_per_clip": [1, 3], "max_event_seconds": 1.5}
+        return replace(cls.of_protocol(protocol, training, **options), clips=480, folds=2, mix=mix, n_mels=32)
+
+    @property
+    def cells(self) -> list[tuple[str, int]]:
+        """The (system, fold) of every cell: all systems of a fold, then the next fold."""
+        return [(system, fold) for fold in range(1, self.folds + 1) for system in self.systems]
+
+    def config(self, system: str) -> TrainingConfig:
+        """Return the settings of a system's training."""
+        values = {"system": system, "seed": self.seed, **self.training.get(system, {})}
+        return TrainingConfig.from_dict(values)
+
+    def log_mel(self) -> LogMel:
+        """Return the features."""
+        return LogMel(n_mels=self.n_mels)
+
+    def mixed(self, folder: Path, source: Any, noise: Any, progress: Any = None) -> Dataset:
+        """Return the experiment's clips in ``folder/clips``; they are mixed when they are not there.
+
+        Raises
+        ------
+        DataError
+            If the clips that are there were mixed otherwise.
+        """
+        clips = folder / "clips"
+        if clips.exists():
+            return Dataset.open(clips)
+        return mix_dataset(
+            source,
+            clips,
+            clips=self.clips,
+            protocol=self.protocol,
+            folds=self.folds,
+            seed=self.seed,
+            noise=noise,
+            progress=progress,
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in self.mix.items()},
+        )
+
+    # -- on disk -------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self) | {"systems": list(self.systems)}
+
+    def save(self, folder: Path) -> None:
+        """Write ``experiment.json``, unless it is there and says the same.
+
+        Raises
+        ------
+        ParameterError
+            If another experiment was begun in this folder; the message names what differs. More or fewer
+            systems are no difference.
+        """
+        path = folder / _FILE
+        plan = self.to_dict()
+        if path.exists():
+            before = Plan.read(folder).to_dict()
+            for name in before:
+                if name != "systems" and before[name] != plan[name]:
+                    raise ParameterError(
+                        f"{folder}: holds another experiment: {name} was {before[name]!r} and is now "
+                        f"{plan[name]!r}; use the same settings, or choose another folder"
+                    )
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Plan":
+        """Return the plan of an experiment's folder.
+
+        Raises
+        ------
+        DataError
+            If there is none, or it is of another version.
+        """
+        path = folder / _FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            known = {entry.name for entry in fields(cls)}
+            if set(values) != known:
+                raise DataError(f"{path}: written by another version ({sorted(set(values) ^ known)[0]!r})")
+            return cls(**values | {"systems": tuple(values["systems"])})
+        except FileNotFoundError:
+            raise DataError(f"{folder}: holds no experiment (there is no {_FILE} in it)") from None
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: not readable ({error})") from None

@@ -14,6 +14,9 @@ and the gradient of the other choice goes elsewhere; such turned decisions are c
 one the gradients must agree with float64 to 1e-4. All differences are relative: the norm of the difference
 over the norm of the gradient, of the weight where that is worst.
 
+What several threads gain stands beside what the machine itself gives: how much more so many one-thread
+processes do at once than one of them alone.
+
 ``--sweep`` times a step against batch, frames and channels, and ``--picture FILE`` draws that.
 """
 
@@ -308,8 +311,40 @@ def peak(side, preset, batch, threads):
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def measure(side, preset, batch, threads):
+def machines_own(preset, batch, threads, rounds):
+    """Return how much more several one-thread processes do at once than one alone: what threads can gain.
+
+    Virtual processors may share a core, a cache or a memory channel, and then two do less than twice.
+    """
+    command = [sys.executable, __file__, "--measure", "steps", "--preset", preset, "--batch", str(batch)]
+    command += ["--threads", "1", "--rounds", str(rounds)]
+    best_of = {1: float("inf"), threads: float("inf")}
+    for number in (1, threads) * 2:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen(command, **pipes) for _ in range(number)]
+        for process in processes:
+            process.stdout.readline()  # it is warm
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        seconds = [float(process.stdout.readline()) for process in processes]
+        for process in processes:
+            process.communicate()
+        best_of[number] = min(best_of[number], sum(seconds) / number)
+    return threads * best_of[1] / best_of[threads]
+
+
+def measure(side, preset, batch, threads, rounds):
     model, step, _ = ours(preset, batch)
+    if side == "steps":
+        step()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        start = time.perf_counter()
+        for _ in range(rounds):
+            step()
+        print(time.perf_counter() - start)
+        return
     if side == "theirs":
         step, _ = theirs(model, batch, threads)
     else:
@@ -336,11 +371,11 @@ def main():
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sweep", action="store_true", help="a step against batch, frames and channels")
     parser.add_argument("--picture", type=Path, help="of the sweep")
-    parser.add_argument("--measure", choices=["ours", "theirs"], help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=["ours", "theirs", "steps"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     ctctag.set_num_threads(options.threads)
     if options.measure:
-        measure(options.measure, options.preset[0], options.batch[0], options.threads)
+        measure(options.measure, options.preset[0], options.batch[0], options.threads, options.rounds)
         return
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
     try:
@@ -381,6 +416,8 @@ def main():
             alone = [with_threads(number, step) for number in (options.threads, 1)]
             row["step_alone"], row["step_1_thread"] = best(alone, options.rounds, clock)
             ctctag.set_num_threads(options.threads)
+            if options.threads > 1:
+                row["machine_scaling"] = machines_own(preset, batch, options.threads, options.rounds)
             row["floor"], row["gflops"] = floor(model, batch, options.threads)
             row["memory"] = peak("ours", preset, batch, options.threads)
             if rival:
@@ -392,6 +429,7 @@ def main():
                     f"    step {row['step_torch'] / row['step']:.2f} x, inference "
                     f"{row['inference_torch'] / row['inference']:.2f} x, 1 -> {options.threads} threads "
                     f"{row['step_1_thread'] / row['step_alone']:.2f} x"
+                    + (f" of {row['machine_scaling']:.2f} x" if "machine_scaling" in row else "")
                 )
     if options.json:
         options.json.write_text(json.dumps({"machine": head, "rows": rows}, indent=1))

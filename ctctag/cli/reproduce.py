@@ -33,11 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--systems", nargs="+", choices=default.systems, default=list(default.systems), help="which systems"
     )
-    parser.add_argument("--clips", type=int, default=default.clips, metavar="N", help="clips to mix")
-    parser.add_argument("--folds", type=int, default=default.folds, metavar="K", help="number of folds")
-    parser.add_argument("--preset", choices=tuple(PRESETS), default="small", help="size of the networks")
+    parser.add_argument("--clips", type=int, metavar="N", help=f"clips to mix (default: {default.clips})")
+    parser.add_argument("--folds", type=int, metavar="K", help=f"number of folds (default: {default.folds})")
+    parser.add_argument("--preset", choices=tuple(PRESETS), help="size of the networks (default: small)")
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="epochs of each training (default: the protocol's)"
+        "--epochs", type=int, metavar="N", help="epochs of a training (default: the protocol's)"
     )
     parser.add_argument(
         "--fresh", type=int, metavar="N",
@@ -97,9 +97,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    training: dict[str, Any] = {"preset": args.preset}
-    training |= {name: value for name in ("epochs", "fresh") if (value := getattr(args, name)) is not None}
-    common = {"systems": tuple(args.systems), "seed": args.seed}
-    if args.quick:
-        return Plan.quick(args.protocol, **common)
-    return Plan.of_protocol(args.protocol, training, clips=args.clips, folds=args.folds, **common)
+    def given(*names: str) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+    make = Plan.quick if args.quick else Plan.of_protocol
+    options = given("clips", "folds", "seed") | {"systems": tuple(args.systems)}
+    return make(args.protocol, given("preset", "epochs", "fresh"), **options)

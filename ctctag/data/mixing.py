@@ -260,7 +260,10 @@ def _relative(name: str, out: Path) -> str:
 
 
 def _located(name: str, root: Path) -> str | Path:
-    return name if name in ("synthetic", "white", "none") else root / name
+    if name in ("synthetic", "white", "none"):
+        return name
+    place = Path(os.path.normpath(root / name))  # as `_relative` reckoned, and without ".." in messages
+    return place if place.exists() else root / name  # unless a link leads elsewhere
 
 
 def _read_settings(root: Path) -> dict[str, Any]:
@@ -268,11 +271,13 @@ def _read_settings(root: Path) -> dict[str, Any]:
     path = root / "dataset.toml"
     settings = read_toml(path)
     mix = settings.get("mix", {})
-    wanted = {"classes": settings, "sample_rate": settings, "clip_seconds": settings, "mix": settings}
-    wanted |= dict.fromkeys(("protocol", "folds", "seed", "events", "noise"), mix)
-    for name, table in wanted.items():
-        if name not in table:
-            raise DataError(f"{path}: {name!r} is missing, so it cannot be mixed again")
+    for table, names in (
+        (settings, ("mix", "classes", "sample_rate", "clip_seconds")),
+        (mix, ("protocol", "folds", "seed", "events", "noise")),
+    ):
+        for name in names:
+            if name not in table:
+                raise DataError(f"{path}: {name!r} is missing, so it cannot be mixed again")
     return settings
 
 

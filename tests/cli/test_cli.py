@@ -11,7 +11,7 @@ import pytest
 from ctctag.audio import write_audio
 from ctctag.cli import main
 
-COMMANDS = ("demo", "mix", "train", "evaluate", "tag", "doctor")
+COMMANDS = ("demo", "mix", "train", "evaluate", "tag", "reproduce", "doctor")
 
 
 @pytest.fixture
@@ -282,3 +282,26 @@ def test_doctor_reads_every_file(small_data, tmp_path, capsys):
     broken.write_bytes(broken.read_bytes()[:2000])
     assert main(["doctor", str(data)]) == 1
     assert f"BAD   audio: {broken}: " in capsys.readouterr().out
+
+
+def test_reproduce(tmp_path, capsys):
+    out = tmp_path / "experiment"
+    command = ["reproduce", "synthetic", str(out), "--quick", "--systems", "crap", "--epochs", "1"]
+    command += ["--clips", "16"]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Table 1.2: means over the classes; mean ± standard deviation over folds.")
+    assert "2 of 2 cells are finished" in printed.out
+    assert str(out / "report" / "index.html") in printed.out
+    assert "crap fold 1: finished" in printed.err
+    assert main([*command, "--report-only", "--json", "--quiet"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((out / "report" / "results.json").read_text())
+    assert printed.err == ""
+    assert main([*command[:-1], "32"]) == 2
+    assert "holds another experiment: clips was 16 and is now 32" in capsys.readouterr().err
+
+
+def test_reproduce_report_of_nothing(tmp_path, capsys):
+    assert main(["reproduce", "synthetic", str(tmp_path), "--report-only"]) == 1
+    assert "holds no experiment (there is no experiment.json in it)" in capsys.readouterr().err

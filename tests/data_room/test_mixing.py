@@ -6,7 +6,7 @@ import pytest
 
 from ctctag import get_num_threads, set_num_threads
 from ctctag.audio import read_audio
-from ctctag.data import Dataset, mix_dataset, read_recipe, remix
+from ctctag.data import Dataset, mix_dataset, open_mixer, read_recipe, remix
 from ctctag.exceptions import AudioError, CtctagError, DataError, ParameterError
 
 SMALL = {"clips": 8, "folds": 2, "clip_seconds": 3.0, "events_per_clip": (1, 3), "max_event_seconds": 1.0}
@@ -199,3 +199,25 @@ def test_classes_can_be_chosen(tmp_path):
     dataset = mix_dataset("synthetic", tmp_path / "out", classes=["knock", "alert", "cough"], **SMALL)
     assert dataset.classes == ("alert", "cough", "knock")
     assert np.all(dataset.tags.sum(axis=1) >= 1)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "honest"])
+def test_the_mixer_of_a_data_set_mixes_its_clips(tmp_path, events_folder, protocol):
+    options = {"protocol": protocol, "seed": 5, "snr_db": 12.0, "max_event_seconds": None, "gain_db": 1.0}
+    dataset = mix_dataset(events_folder, tmp_path / "out", **SMALL | options)
+    mixer = open_mixer(dataset.path)
+    assert mixer.folds == (2 if protocol == "honest" else 0)
+    for index in range(len(dataset)):
+        fold = int(dataset.folds[index]) if protocol == "honest" else None
+        clip = mixer.mix([5, index], folds=fold)
+        written, _ = read_audio(dataset.path_of(index))
+        np.testing.assert_allclose(clip.samples, written, atol=2**-15)
+        assert clip.labels == [dataset.classes[label] for label in dataset.sequences[index]]
+
+
+def test_the_mixer_of_changed_recordings_is_refused(tmp_path, events_folder, write_sound):
+    dataset = mix_dataset(events_folder, tmp_path / "out", **SMALL)
+    write_sound(events_folder / "bell" / "bell0.wav", pitch=999.0)
+    message = f"{events_folder}: the events are not those that {dataset.path} was mixed from"
+    with pytest.raises(DataError, match=re.escape(message)):
+        open_mixer(dataset.path)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ctctag.data import Dataset
+from ctctag.data import Dataset, Mixer, mix_dataset
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.models import load_model
 from ctctag.training import RunFolder, TrainingConfig, hold_out, train_on_dataset
@@ -177,3 +177,40 @@ def test_unknown_setting():
         ParameterError, match=r"^'epoch' is no training setting; there are system, preset, epochs"
     ):
         TrainingConfig.from_dict({"epoch": 3})
+
+
+FRESH = TrainingConfig(**{**CONFIG.to_dict(), "fresh": 8, "augment": True, "masks": True})
+
+
+def test_fresh_clips_leave_out_the_recordings_of_the_test_fold(tmp_path, monkeypatch):
+    mix, folds = Mixer.mix, []
+
+    def watched(self, seed, **options):
+        folds.append(options["folds"])
+        return mix(self, seed, **options)
+
+    options = {"clips": 8, "folds": 3, "clip_seconds": 3, "events_per_clip": 1, "max_event_seconds": 1.0}
+    for protocol, allowed in (("honest", [1, 3]), ("paper", None)):
+        data = mix_dataset("synthetic", tmp_path / protocol, protocol=protocol, **options)
+        monkeypatch.setattr(Mixer, "mix", watched)
+        folds.clear()
+        train_on_dataset(data, tmp_path / f"{protocol}-run", FRESH, fold=2)
+        monkeypatch.undo()
+        assert folds == [allowed] * (8 + 2 * 8)  # for the standardiser, and two epochs
+
+
+def test_resumed_training_on_fresh_clips_is_the_unbroken_one(small_data, tmp_path):
+    dataset = Dataset.open(small_data)
+    train_on_dataset(dataset, tmp_path / "whole", FRESH, fold=1)
+    one = TrainingConfig(**{**FRESH.to_dict(), "epochs": 1})
+    train_on_dataset(dataset, tmp_path / "run", one, fold=1)
+    train_on_dataset(dataset, tmp_path / "run", FRESH, fold=1, resume=True)
+    whole, resumed = (arrays_of(tmp_path / name / "model.npz") for name in ("whole", "run"))
+    for key in whole.keys() - {"metadata"}:
+        np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
+
+
+def test_augment_needs_fresh_clips():
+    message = "augment varies the events of fresh clips: set fresh, too, to how many make an epoch"
+    with pytest.raises(ParameterError, match=message):
+        TrainingConfig(augment=True)

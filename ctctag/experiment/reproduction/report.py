@@ -21,8 +21,8 @@ __all__ = ["write_report"]
 
 _PROTOCOLS = {
     "paper": "Clips are drawn from all recordings and then folded, as in the paper: the recordings that a "
-    "test clip is mixed from are heard in training, too, in other mixtures. The figures say how well mixtures "
-    "of known recordings are understood.",
+    "test clip is mixed from are heard in training, too, in other mixtures. The figures say how well "
+    "mixtures of known recordings are understood.",
     "honest": "Recordings are folded before anything is mixed: no recording of a test clip, event or "
     "background, was heard in training. The figures say how well unknown recordings are understood.",
 }
@@ -77,8 +77,8 @@ def write_report(
     )
     page.section("What is here")
     page.text(
-        "Four systems say which sounds occur in mixtures; CRNN-CTC learns from their order, too, and says it. "
-        "Each is trained on all folds but one and measured on that one. The paper's figures stand beside "
+        "Four systems say which sounds occur in mixtures; CRNN-CTC learns from their order, too, and says "
+        "it. Each is trained on all folds but one and measured on that one. The paper's figures stand beside "
         "ours. " + _PROTOCOLS[plan.protocol]
     )
     if results.missing:

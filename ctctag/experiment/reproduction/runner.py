@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ctctag._checks import check_integer
 from ctctag._threads import get_num_threads
@@ -120,7 +121,10 @@ def _on_cluster(folder: Path, cells: Sequence[tuple[str, int]], address: str) ->
     except (OSError, ValueError) as error:
         raise CtctagError(f"{address}: no dask scheduler answers there ({error})") from None
     with client:
-        futures = [client.submit(_on_worker, folder, system, fold, pure=False) for system, fold in cells]
+        futures = [
+            client.submit(_on_worker, folder, system, fold, key=f"{system}-fold{fold}-{uuid4()}")
+            for system, fold in cells
+        ]
         try:
             client.gather(futures)
         except KilledWorker:

@@ -118,15 +118,14 @@ def _order_table(results: Results) -> Table:
 
 
 def _cell_table(results: Results) -> Table:
+    cells = [cell for system in results.systems for cell in results.of(system)]
     rows = [
-        [NAMES[system], str(cell.fold), cell.preset, int(cell.epochs), float(cell.seconds) / 60]
-        for system in results.systems
-        for cell in results.of(system)
+        [NAMES[cell.system], str(cell.fold), cell.preset, cell.epochs, cell.seconds / 60] for cell in cells
     ]
-    total = sum(row[-1] for row in rows)
-    caption = f"What each cell took, {total:.1f} minutes in all."
-    return Table(["system", "fold", "preset", "epochs", "minutes"], rows, [None, None, None, "d", ".1f"],
-                 caption=caption)  # fmt: skip
+    total = sum(cell.seconds for cell in cells) / 60
+    caption = f"What the training of each cell took, {total:.1f} minutes in all, one after the other."
+    formats = [None, None, None, "d", ".1f"]
+    return Table(["system", "fold", "preset", "epochs", "minutes"], rows, formats, caption=caption)
 
 
 # What a page shows: file name, section, and how it is made from results and the number of resamples.

@@ -1,0 +1,147 @@
+"""The report: its numbers against other code, its files, and what it says of what is missing."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from ctctag.exceptions import CtctagError, ParameterError
+from ctctag.experiment.reproduction import finished_cells, write_report
+from ctctag.experiment.reproduction.paper_figures import CLASSES, TABLE_1_1, TABLE_1_2
+from ctctag.experiment.reproduction.peaks import inside, peak_positions
+from ctctag.experiment.reproduction.scores import Results, fold_mean
+
+FILES = [
+    "README.md", "cells.csv", "class_auc.csv", "comparisons.csv", "index.html", "intervals.csv", "order.csv",
+    "paper_check.csv", "pictures", "results.json", "table_1_1.csv", "table_1_2.csv",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(experiment, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    write_report(experiment, out, resamples=20)
+    return out
+
+
+@pytest.fixture
+def results(experiment, plan):
+    return Results(finished_cells(plan, experiment), plan.cells)
+
+
+def test_its_files(report):
+    assert sorted(path.name for path in report.iterdir()) == FILES
+    pictures = {path.stem for path in (report / "pictures").iterdir()}
+    assert {"roc", "training", "figure_1_1", "figure_1_3", "figure_1_4"} <= pictures
+
+
+def test_the_page_needs_nothing_else(report):
+    page = (report / "index.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert sources
+    assert all(source.startswith(("data:image/", "#")) for source in sources)
+
+
+def test_markdown_shows_every_picture(report):
+    shown = re.findall(r"\]\((pictures/[^)]*)\)", (report / "README.md").read_text())
+    assert sorted(shown) == sorted(f"pictures/{path.name}" for path in (report / "pictures").iterdir())
+
+
+def test_no_path_of_this_machine(report, experiment):
+    for path in report.iterdir():
+        if path.is_file():
+            assert str(experiment.parent) not in path.read_text(), path
+
+
+def test_results_json(report, results):
+    found = json.loads((report / "results.json").read_text())
+    assert (found["protocol"], found["clips"]) == ("paper", 24)
+    assert list(found["systems"]) == ["crmp", "crnn-ctc"]
+    for system, scores in found["systems"].items():
+        assert list(scores) == ["auc", "auc_binary", "precision", "recall", "f", "ser", "seconds"]
+        for name, values in scores.items():
+            assert values is None if (name, system) == ("ser", "crmp") else len(values) == 2
+        assert scores["f"] == [cell.scores["f"] for cell in results.of(system)]
+
+
+def test_table_1_1_stands_beside_the_papers(report):
+    with (report / "table_1_1.csv").open() as file:
+        lines = list(csv.reader(file))
+    assert lines[0] == ["class", "CRMP", "paper", "CRNN-CTC", "paper"]
+    assert [line[0] for line in lines[1:]] == [*CLASSES, "average"]
+    assert float(lines[1][4]) == TABLE_1_1["crnn-ctc"][0][0]
+
+
+@pytest.mark.parametrize("system", TABLE_1_1)
+def test_the_papers_tables_were_copied_right(system):
+    values, average = TABLE_1_1[system]
+    assert len(values) == 16
+    # What is printed below each column is the mean of the column, within a digit.
+    assert np.mean(values) == pytest.approx(average, abs=2e-3)
+    assert TABLE_1_2[system]["auc"] == average
+
+
+def test_fold_means_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    truth = (rng.random((60, 3)) < 0.4).astype(int)
+    tags = np.where(rng.random((60, 3)) < 0.2, 1 - truth, truth)
+    scores = truth + rng.standard_normal((60, 3))
+    folds = np.repeat([1, 2], 30)
+    together = np.c_[truth, folds]
+    parts = [folds == 1, folds == 2]
+    f = np.mean([f1_score(truth[part], tags[part], average="macro") for part in parts])
+    assert fold_mean("f")(together, tags) == pytest.approx(f, abs=1e-12)
+    auc = np.mean([roc_auc_score(truth[part], scores[part], average="macro") for part in parts])
+    assert fold_mean("auc")(together, scores) == pytest.approx(auc, abs=1e-12)
+
+
+def test_intervals_hold_the_mean_over_folds(report, results):
+    with (report / "intervals.csv").open() as file:
+        rows = {(row["system"], row["score"]): row for row in csv.DictReader(file)}
+    expected = np.mean([cell.scores["auc"] for cell in results.of("crmp")])
+    assert float(rows["CRMP", "auc"]["value"]) == pytest.approx(expected, abs=6e-4)
+
+
+def test_peaks_are_held_against_their_own_event():
+    # The second knock heard belongs to the second that sounded; a label not there belongs to none.
+    positions = peak_positions(
+        [[2, 5, 2]], [[2, 9, 2, 2]], [[1.25, 2.0, 7.0, 8.0]], [[(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)]]
+    )
+    np.testing.assert_allclose(positions, [0.25, 2.0])
+    assert inside(positions) == 0.5
+    assert np.isnan(inside(np.array([])))
+
+
+def test_what_is_missing_is_named(experiment, plan, tmp_path):
+    for name in ("experiment.json", "clips"):
+        (tmp_path / name).symlink_to(experiment / name)
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "crmp-fold1").symlink_to(experiment / "cells" / "crmp-fold1")
+    write_report(tmp_path, resamples=5)
+    text = (tmp_path / "report" / "README.md").read_text()
+    assert "Not finished, and so not in any figure: CRNN-CTC fold 1, CRMP fold 2, CRNN-CTC fold 2." in text
+    assert "were not at hand" in text
+    found = json.loads((tmp_path / "report" / "results.json").read_text())
+    assert found["systems"]["crmp"]["auc"][1] is None
+
+
+def test_nothing_to_report(plan, tmp_path):
+    plan.save(tmp_path)
+    with pytest.raises(CtctagError, match="no cell is finished yet, so there is nothing to report"):
+        write_report(tmp_path)
+
+
+def test_cells_that_do_not_belong_together(experiment, plan):
+    cells = finished_cells(plan, experiment)
+    with pytest.raises(ParameterError, match="cells must hold at least one finished cell, got none"):
+        Results([])
+    with pytest.raises(ParameterError, match=r"cells\[1\] is crmp, fold 1, a second time"):
+        Results([cells[0], cells[0]])
+    with pytest.raises(
+        ParameterError, match=r"cells\[1\] has another protocol or other classes than cells\[0\]"
+    ):
+        Results([cells[0], replace(cells[1], protocol="honest")])

@@ -1,0 +1,152 @@
+"""However cells are run, and however often they are interrupted, the numbers are the same."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from ctctag.exceptions import CtctagError, DataError, ParameterError
+from ctctag.experiment.reproduction import Plan, cell_folder, finished_cells, run_experiment
+from ctctag.training import Trainer
+
+TIMINGS = ("seconds", "clips_per_second")
+
+
+def numbers(folder):
+    """Return what the cells found, without how long it took."""
+    plan, found = Plan.read(folder), {}
+    for system, fold in plan.cells:
+        cell = json.loads((cell_folder(folder, system, fold) / "cell.json").read_text())
+        del cell["seconds"], cell["machine"]
+        for record in cell["history"]:
+            for name in TIMINGS:
+                del record[name]
+        found[system, fold] = cell
+    return found
+
+
+def test_cells_are_measured_on_their_fold(experiment, plan):
+    cells = finished_cells(plan, experiment)
+    assert [(cell.system, cell.fold) for cell in cells] == plan.cells
+    heard = [name for cell in cells if cell.system == "crmp" for name in cell.filenames]
+    assert sorted(heard) == [f"mix_{number:02}.flac" for number in range(24)]
+    for cell in cells:
+        assert cell.tag_probs.shape == (12, 16)
+        assert cell.epochs == 3
+        assert cell.scores["clips"] == 12
+        for targets, onsets in zip(cell.targets, cell.onsets, strict=True):
+            assert len(targets) == len(onsets)
+            assert onsets == sorted(onsets)
+
+
+def test_what_is_finished_is_left_alone(experiment, plan):
+    def files():
+        return {path: path.stat().st_mtime_ns for path in experiment.rglob("*") if path.is_file()}
+
+    before = files()
+    run_experiment(plan, experiment, "synthetic", quiet=True)
+    after = files()
+    assert {path for path in before if before[path] != after[path]} <= {experiment / "experiment.json"}
+    assert before.keys() == after.keys()
+
+
+def test_interrupted_anywhere_it_ends_with_the_same_numbers(experiment, plan, tmp_path, monkeypatch):
+    epochs = 0
+    whole = Trainer.run_epoch
+
+    def interrupted(self, progress=None):
+        nonlocal epochs
+        epochs += 1
+        if epochs % 2 == 0:  # in the midst of every other epoch
+            raise KeyboardInterrupt
+        return whole(self, progress)
+
+    monkeypatch.setattr(Trainer, "run_epoch", interrupted)
+    interruptions = 0
+    while True:
+        try:
+            run_experiment(plan, tmp_path, "synthetic", quiet=True)
+            break
+        except KeyboardInterrupt:
+            interruptions += 1
+    assert interruptions >= 10
+    assert numbers(tmp_path) == numbers(experiment)
+
+
+@pytest.mark.slow
+def test_side_by_side_in_processes(experiment, plan, tmp_path):
+    pytest.importorskip("joblib")
+    run_experiment(plan, tmp_path, "synthetic", jobs=2, quiet=True)
+    assert numbers(tmp_path) == numbers(experiment)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the cluster's own, when a worker goes
+def test_on_a_cluster_one_of_whose_workers_is_killed(plan, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    longer = {"crmp": plan.training["crmp"] | {"epochs": 40, "patience": 40}}
+    plan = replace(plan, systems=("crmp",), training=longer)
+    run_experiment(plan, tmp_path / "here", "synthetic", quiet=True)
+    folder = tmp_path / "there"
+    epochs_when_killed = []
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        log = cell_folder(folder, "crmp", 1) / "log.jsonl"
+        killer = threading.Thread(target=kill_a_worker, args=(cluster, log, epochs_when_killed))
+        killer.start()
+        run_experiment(plan, folder, "synthetic", scheduler=cluster.scheduler_address, quiet=True)
+        killer.join()
+    assert 1 <= epochs_when_killed[0] < 40
+    assert numbers(folder) == numbers(tmp_path / "here")
+
+
+def kill_a_worker(cluster, log, epochs):
+    """Wait until a cell has done an epoch, then kill the process that trains it, without a word."""
+    with cluster.get_client() as client:
+        pids = client.run(os.getpid)
+        while not log.exists():
+            time.sleep(0.01)
+        busy = [
+            worker
+            for worker, tasks in client.processing().items()
+            if any("crmp-fold1" in task for task in tasks)
+        ]
+        os.kill(pids[busy[0]], signal.SIGKILL)
+        epochs.append(len(log.read_text().splitlines()))
+
+
+def test_progress_is_said_cell_by_cell(plan, tmp_path, capsys):
+    run_experiment(plan, tmp_path, "synthetic")
+    said = capsys.readouterr().err.splitlines()
+    for system, fold in plan.cells:
+        of_cell = [line for line in said if line.startswith(f"{system} fold {fold}: ")]
+        assert re.fullmatch(r".*: finished, auc 0\.\d{3}, F 0\.\d{3}.*, 3 epochs in \d+\.\d min", of_cell[-1])
+
+
+def test_what_cannot_be_run(plan, tmp_path):
+    with pytest.raises(ParameterError, match="jobs and scheduler both say where cells run: give one of them"):
+        run_experiment(plan, tmp_path, "synthetic", jobs=2, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(ParameterError, match="jobs must be at least 1, got 0"):
+        run_experiment(plan, tmp_path, "synthetic", jobs=0)
+    assert not any(tmp_path.iterdir())
+
+
+def test_no_scheduler_there(experiment, plan, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    message = "^nowhere: no dask scheduler answers there"
+    with pytest.raises(CtctagError, match=message):
+        run_experiment(plan, tmp_path, "synthetic", scheduler="nowhere", quiet=True)
+
+
+def test_a_broken_cell_is_named(plan, tmp_path):
+    plan.save(tmp_path)
+    folder = cell_folder(tmp_path, "crmp", 1)
+    folder.mkdir(parents=True)
+    (folder / "cell.json").write_text("{}")
+    message = f"{folder / 'cell.json'}: not a finished cell ('tag_probs'); remove it to measure it again"
+    with pytest.raises(DataError, match="^" + re.escape(message)):
+        finished_cells(plan, tmp_path)

@@ -2,11 +2,16 @@
 
     python benchmarks/bench_ctc_rivals.py [--threads 1 2] [--regimes R1 R2] [--seconds 4] [--json FILE]
 
-PyTorch, optax (under jit) and TensorFlow (the sparse op) are compared where they can be imported. Each side
-lives in a process of its own, so that no thread pool disturbs another, and is bound to as many processors as
-it may have threads. Its results are checked against float64 before it is timed; then the sides take turns,
-warm, a few calls each. Printed are medians in milliseconds by the clock, the largest error of the gradient,
-and for the long regime the peak memory that a first call adds.
+PyTorch, optax (under jit) and TensorFlow (the sparse op) are compared where they can be imported, and warp-ctc
+where the environment variable WARPCTC_LIBRARY names its shared library. Its sources come with the package
+torch-baidu-ctc on PyPI; in their folder third-party/warp-ctc this makes the library:
+
+    g++ -O3 -march=native -std=c++11 -fopenmp -shared -fPIC -Iinclude src/ctc_entrypoint.cpp -o libwarpctc.so
+
+Each side lives in a process of its own, so that no thread pool disturbs another, and is bound to as many
+processors as it may have threads. Its results are checked against float64 before it is timed; then the sides
+take turns, warm, a few calls each. Printed are medians in milliseconds by the clock, the largest error of the
+gradient, and for the long regime the peak memory that a first call adds.
 
 The floor is what no implementation of this kind can beat on this machine: the vector operations of the
 recursions and the softmax at the measured rate of multiply-adds, or the scores read once and the gradient
@@ -25,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from bench_ctc import REGIMES, machine, make
 
-SIDES = ("ctctag", "torch", "optax", "tensorflow")
+SIDES = ("ctctag", "torch", "optax", "tensorflow", "warpctc")
 
 
 # The sides: each makes a function of no arguments that returns the summed loss and the gradient.
@@ -106,6 +111,50 @@ def tensorflow_side(x, targets, kind):
     return call
 
 
+def warpctc_side(x, targets, kind):
+    if kind != "logits":
+        return None
+    import ctypes
+
+    class Options(ctypes.Structure):  # where: 0 is the processor
+        _fields_ = (("where", ctypes.c_int), ("threads", ctypes.c_uint64), ("blank", ctypes.c_int))
+
+    library = warpctc_library()
+    pointers, integer = ctypes.c_void_p, ctypes.c_int
+    library.get_workspace_size.argtypes = [pointers, pointers, integer, integer, Options, pointers]
+    library.compute_ctc_loss.argtypes = [*[pointers] * 5, integer, integer, pointers, pointers, Options]
+    options = Options(0, len(os.sched_getaffinity(0)), 0)
+    z = np.ascontiguousarray(np.swapaxes(x, 0, 1), np.float32)  # frames first, as the library has them
+    grad, losses = np.empty_like(z), np.empty(len(x), np.float32)
+    labels = np.concatenate([*targets, []]).astype(np.int32)
+    label_lengths = np.array([len(target) for target in targets], np.int32)
+    lengths = np.full(len(x), x.shape[1], np.int32)
+    arrays = z, grad, labels, label_lengths, lengths
+    inputs = [array.ctypes.data for array in arrays]
+    size = ctypes.c_size_t()
+    library.get_workspace_size(*inputs[3:], x.shape[2], len(x), options, ctypes.byref(size))
+    room = np.empty(size.value, np.uint8)
+
+    def run(kept=arrays):  # whose memory the library reads
+        status = library.compute_ctc_loss(
+            *inputs, x.shape[2], len(x), losses.ctypes.data, room.ctypes.data, options
+        )
+        if status:
+            raise RuntimeError(status)
+        return float(losses.sum(dtype=np.float64)), np.swapaxes(grad, 0, 1)
+
+    return run
+
+
+def warpctc_library():
+    import ctypes
+
+    path = os.environ.get("WARPCTC_LIBRARY")
+    if not path:
+        raise ImportError("WARPCTC_LIBRARY is not set")
+    return ctypes.CDLL(path)
+
+
 def bind(side, threads):
     """Hold a side to some processors and threads; return its version."""
     if hasattr(os, "sched_setaffinity"):
@@ -125,6 +174,8 @@ def bind(side, threads):
         import optax
 
         return f"{optax.__version__}, jax {jax.__version__}"
+    if side == "warpctc":
+        return f"API {warpctc_library().get_warpctc_version()}"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_ctc_rivals.py [--threads 1 2] [--regimes R1 R2] [--seconds 4] [--json FILE]
 
-PyTorch, optax (under jit) and TensorFlow (the sparse op) are compared where they can be imported, and warp-ctc
+PyTorch, optax (under jit) and TensorFlow (the sparse op) are compared where they can be imported, warp-ctc
 where the environment variable WARPCTC_LIBRARY names its shared library. Its sources come with the package
 torch-baidu-ctc on PyPI; in their folder third-party/warp-ctc this makes the library:
 

@@ -60,6 +60,7 @@ def scratch(bands: int, channels: int, weight: Array) -> tuple[int, tuple[Array,
     return tile_rows, tuple(memory[a:b] for a, b in itertools.pairwise(starts))
 
 
+@single_threaded_blas()  # also for the transforms: woken threads of the BLAS look for more work for a while
 def convolve(x: Array, lengths: Array, weight: Array, bias: Array, after: After | None = None) -> Array:
     """Return the convolution of x (N, T, F, C_in) with weight (3, 3, C_in, C_out); see `conv.convolve`."""
     bands, (inputs, outputs) = x.shape[2], weight.shape[2:]
@@ -79,6 +80,7 @@ def convolve(x: Array, lengths: Array, weight: Array, bias: Array, after: After 
     return y
 
 
+@single_threaded_blas()
 def kernel_gradient(x: Array, lengths: Array, dy: Array) -> Array:
     """Return the gradient (3, 3, C_in, C_out) of the kernel."""
     bands, inputs, outputs = x.shape[2], x.shape[3], dy.shape[3]
@@ -104,6 +106,5 @@ def kernel_gradient(x: Array, lengths: Array, dy: Array) -> Array:
             )
         dweight[index] = transform_kernel_back(dkernel.reshape(36, inputs, outputs))
 
-    with single_threaded_blas():  # for the kernels' transforms
-        run_tasks(share, range(len(parts)))
+    run_tasks(share, range(len(parts)))
     return dweight.sum(axis=0)

@@ -18,6 +18,7 @@ import numpy as np
 
 import ctctag
 from ctctag.ctc import align, best_path, ctc_loss, ctc_loss_and_grad, tag_probs
+from ctctag.experiment.machine import processor
 from ctctag.numerics import log_softmax, softmax
 from ctctag.reference import ctc_by_enumeration, ctc_loss_and_grad_numpy, ctc_loss_and_grad_plain
 
@@ -239,11 +240,8 @@ def machine():
     """Return what the figures depend on."""
     import numba
 
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
     return {
-        "cpu": cpu or platform.processor(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),

@@ -5,13 +5,13 @@
 Events and backgrounds come from ``--events`` (a folder with ``events/`` and ``background/``), else from
 ``CTCTAG_DATA``, else from ``../shared/data``; without any, synthetic events over white noise are timed alone.
 First it is checked that a recipe gives its clip again bit for bit; then all recordings are decoded, and clips
-are mixed in memory on one thread and on all. The peak memory is that of the whole process.
+are mixed in memory on one thread and on all. The peak memory is that of the whole process. Last, two epochs
+of training on fresh augmented mixtures: how many clips a second, and how long the network waited for them.
 """
 
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import sys
@@ -24,15 +24,12 @@ import scipy
 
 import ctctag
 from ctctag._threads import run_tasks
+from ctctag.audio import LogMel
 from ctctag.data import Augment, Dataset, Features, Mixer, mix_dataset
-
-
-def cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor()
-    )
+from ctctag.experiment.machine import processor
+from ctctag.models import build
+from ctctag.optim import AdamW
+from ctctag.training import FreshClips, SpectrogramMasks
 
 
 def peak_megabytes() -> float:
@@ -67,6 +64,30 @@ def check(mixer: Mixer, augment: Augment | None) -> None:
             raise SystemExit("the recipe does not give its clip again: nothing is timed")
 
 
+def fresh_epochs(events: str | Path, noise: str | Path, preset: str, clips: int = 480) -> dict[str, float]:
+    """Train two epochs on fresh clips; return the speed of the second, and the part of it spent waiting."""
+    mixer = Mixer(events, noise=noise)
+    mixer.preload()
+    fresh = FreshClips(mixer, LogMel(), clips, augment=Augment(), masks=SpectrogramMasks())
+    network = build("crnn-ctc", len(mixer.classes), preset, seed=0)
+    optimiser = AdamW(network.params, lr=1e-4)
+    for epoch in range(2):
+        waited, start = 0.0, time.perf_counter()
+        batches = fresh.shuffled(32, 0, epoch)
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - asked
+            if batch is None:
+                break
+            _, grads = network.loss_and_grads(batch.x, batch.targets, batch.lengths)
+            optimiser.step(grads)
+        seconds = time.perf_counter() - start
+    share = waited / seconds
+    print(f"{preset}: {clips / seconds:.0f} fresh clips a second, {share:.1%} of the time waiting for data")
+    return {"clips_per_second": clips / seconds, "waiting": share}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=Path, help="folder with events/ and background/")
@@ -80,9 +101,8 @@ def main() -> None:
     folder = found_events(options.events)
     threads = ctctag.get_num_threads()
     versions = {"ctctag": ctctag.__version__, "numpy": np.__version__, "scipy": scipy.__version__}
-    print(
-        f"{cpu()}, {threads} threads; " + ", ".join(f"{name} {number}" for name, number in versions.items())
-    )
+    said = ", ".join(f"{name} {number}" for name, number in versions.items())
+    print(f"{processor()}, {threads} threads; {said}")
 
     sources = {"synthetic, white noise": ("synthetic", "white")}
     if folder is not None:
@@ -115,6 +135,8 @@ def main() -> None:
     ctctag.set_num_threads(threads)
 
     events, noise = next(iter(sources.values()))
+    print("\ntraining on fresh clips, mixed ahead on a thread of their own")
+    epochs = {preset: fresh_epochs(events, noise, preset) for preset in ("small", "paper")}
     seconds = {}
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "mixed"
@@ -139,12 +161,13 @@ def main() -> None:
 
     if options.json:
         figures = {
-            "cpu": cpu(),
+            "cpu": processor(),
             "threads": threads,
             "versions": versions,
             "mixing": mixing,
             "clips": options.clips,
             "seconds": seconds,
+            "fresh epochs": epochs,
             "peak_megabytes": peak_megabytes(),
         }
         options.json.write_text(json.dumps(figures, indent=2) + "\n")

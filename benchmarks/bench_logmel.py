@@ -21,17 +21,10 @@ import scipy
 
 import ctctag
 from ctctag.audio import LogMel
+from ctctag.experiment.machine import processor
 
 SR = 16000
 LOG_MEL = LogMel()
-
-
-def cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def librosa_ways():
@@ -99,8 +92,10 @@ def main() -> None:
                 way(clip)
             taken[name].append((time.perf_counter() - begin) / len(clips))
 
-    print(f"{cpu()}, {threads} threads; Python {platform.python_version()}, NumPy {np.__version__}, ", end="")
-    print(f"SciPy {scipy.__version__}, librosa {version}, ctctag {ctctag.__version__}")
+    print(f"{processor()}, {threads} threads; Python {platform.python_version()}, ", end="")
+    print(
+        f"NumPy {np.__version__}, SciPy {scipy.__version__}, librosa {version}, ctctag {ctctag.__version__}"
+    )
     print(f"log-mel of 10 s at 16 kHz, 240 frames of 64 bands; median of {options.rounds} rounds\n")
     print(f"{'':24}{'ms a clip':>10}{'spread':>8}{'clips/s':>9}{'speed':>7}{'peak MB':>9}{'differs by':>12}")
     median = {name: statistics.median(times) for name, times in taken.items()}
@@ -123,7 +118,7 @@ def main() -> None:
         )
     if options.json:
         versions = {"numpy": np.__version__, "scipy": scipy.__version__, "librosa": version}
-        result = {"cpu": cpu(), "threads": threads, "versions": versions, "rows": rows}
+        result = {"cpu": processor(), "threads": threads, "versions": versions, "rows": rows}
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -10,13 +10,11 @@ call it again after an interruption, and it goes on where it was.
 
 import argparse
 import json
-import os
-import platform
 from pathlib import Path
 
-from ctctag import get_num_threads
 from ctctag.data import Dataset, mix_dataset
 from ctctag.experiment import Evaluation, Table, class_table, evaluate_model
+from ctctag.experiment.machine import machine
 from ctctag.models import SYSTEMS
 from ctctag.models.files import versions
 from ctctag.training import TrainingConfig, train_on_dataset
@@ -52,15 +50,6 @@ def measure(dataset: Dataset, run: Path, config: TrainingConfig) -> tuple[Evalua
 
 def _config(system: str) -> TrainingConfig:
     return TrainingConfig(system=system, seed=1, **SETTINGS.get(system, {}))
-
-
-def machine() -> str:
-    """Return the processor's name and how many of it are used."""
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {get_num_threads()} threads of {os.cpu_count()} processors"
 
 
 def main() -> None:

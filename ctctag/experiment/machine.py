@@ -6,7 +6,15 @@ from pathlib import Path
 
 from ctctag._threads import get_num_threads
 
-__all__ = ["machine"]
+__all__ = ["machine", "processor"]
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def machine() -> str:
@@ -14,11 +22,7 @@ def machine() -> str:
 
     Examples
     --------
-    >>> " of " in machine()
+    >>> " threads of " in machine()
     True
     """
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {get_num_threads()} threads of {os.cpu_count()} processors"
+    return f"{processor()}, {get_num_threads()} threads of {os.cpu_count()} processors"

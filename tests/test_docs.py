@@ -50,7 +50,7 @@ def test_pages_refer_to_what_exists(page):
         assert _exists(target), f"{target} is not there"
     for target in re.findall(r":doc:`(?:[^`<]*<)?/?([\w/]+)>?`", text):
         if not target.startswith("auto_examples"):
-            found = [base / f"{target}.rst" for base in (DOCS, page.parent)]
+            found = [base / (target + kind) for base in (DOCS, page.parent) for kind in (".rst", ".md")]
             assert any(path.exists() for path in found), f"no page {target}"
         else:
             assert (DOCS.parent / "examples" / f"{Path(target).name}.py").exists()

@@ -62,7 +62,7 @@ class Augment:
     tilt_db: float = 4.0
     tilt_points: int = 5
     sign: bool = True
-    crop: bool = False
+    crop: bool = True
     snr_db: tuple[float, float] | None = (10.0, 25.0)
 
     def __post_init__(self) -> None:

@@ -81,3 +81,19 @@ def test_a_folder_without_a_plan(tmp_path, text, message):
 def test_wrong_plans(options, message):
     with pytest.raises(ParameterError, match="^" + re.escape(message)):
         Plan(**options)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (Plan.of_protocol("paper"), ""),
+        (
+            Plan.of_protocol("paper", {"preset": "paper"}, clips=100, seed=3),
+            " --clips 100 --seed 3 --preset paper",
+        ),
+        (Plan.quick("paper"), " --quick"),
+        (Plan.quick("paper", {"epochs": 2}, systems=("crap",)), " --quick --systems crap --epochs 2"),
+    ],
+)
+def test_a_plan_knows_its_command(plan, words):
+    assert plan.command == "ctctag reproduce EVENTS OUT" + words

@@ -120,6 +120,29 @@ class Plan:
         values = {"system": system, "seed": self.seed, **self.training.get(system, {})}
         return TrainingConfig.from_dict(values)
 
+    @property
+    def command(self) -> str:
+        """The command line that carries out this plan.
+
+        Examples
+        --------
+        >>> Plan.of_protocol("honest", {"epochs": 20}).command
+        'ctctag reproduce EVENTS OUT --protocol honest --noise BACKGROUNDS --epochs 20'
+        """
+        words = ["ctctag reproduce EVENTS OUT"]
+        if self.protocol == "honest":
+            words.append("--protocol honest --noise BACKGROUNDS")
+        usual = Plan.of_protocol(self.protocol)
+        if self.mix:
+            usual = Plan.quick(self.protocol)
+            words.append("--quick")
+        if self.systems != usual.systems:
+            words.append("--systems " + " ".join(self.systems))
+        of, usually = self.config(self.systems[0]), usual.config(self.systems[0])
+        pairs = [(name, getattr(self, name), getattr(usual, name)) for name in ("clips", "folds", "seed")]
+        pairs += [(name, getattr(of, name), getattr(usually, name)) for name in ("preset", "epochs", "fresh")]
+        return " ".join([*words, *(f"--{name} {value}" for name, value, common in pairs if value != common)])
+
     def log_mel(self) -> LogMel:
         """Return the features."""
         return LogMel(n_mels=self.n_mels)

@@ -132,6 +132,7 @@ def _settings(page: Page, plan: Plan, cells: list[Cell]) -> None:
     shared = dict(first.config)
     for cell in cells:
         shared = {name: value for name, value in shared.items() if cell.config[name] == value}
+    page.code(plan.command)
     page.text("Every system was trained with")
     page.code("\n".join(f"{name} = {value}" for name, value in shared.items()))
     for system in plan.systems:
@@ -139,6 +140,6 @@ def _settings(page: Page, plan: Plan, cells: list[Cell]) -> None:
         rest = {name: value for name, value in own.items() if name not in shared and name != "system"}
         if rest:
             page.text(f"{NAMES[system]}: " + ", ".join(f"{name} = {value}" for name, value in rest.items()))
-    page.text("on " + "; ".join(dict.fromkeys(cell.machine for cell in cells)) + "; with "
+    page.text("On " + "; ".join(dict.fromkeys(cell.machine for cell in cells)) + "; with "
               + ", ".join(f"{name} {version}" for name, version in first.versions.items())
               + f". Fingerprint of the clips: {first.data['fingerprint']}.")  # fmt: skip

@@ -123,7 +123,10 @@ def _cell_table(results: Results) -> Table:
         [NAMES[cell.system], str(cell.fold), cell.preset, cell.epochs, cell.seconds / 60] for cell in cells
     ]
     total = sum(cell.seconds for cell in cells) / 60
-    caption = f"What the training of each cell took, {total:.1f} minutes in all, one after the other."
+    caption = (
+        f"What the training of each cell took by the clock, {total:.0f} minutes in all if it were one after "
+        "the other; how many threads each had, and on what, stands below."
+    )
     formats = [None, None, None, "d", ".1f"]
     return Table(["system", "fold", "preset", "epochs", "minutes"], rows, formats, caption=caption)
 

@@ -24,7 +24,7 @@ from ctctag.layers._base import (
     without_padding,
 )
 from ctctag.layers._buffers import empty, zeros
-from ctctag.layers._products import affine, outer_sum, row_sum
+from ctctag.layers._products import affines, outer_sums, product_sum, row_sums
 
 __all__ = ["GRU", "BiGRU", "LastStates"]
 
@@ -104,8 +104,11 @@ class BiGRU(Layer):
         frames = all_lengths(padded, x)
         size, full = self.units, self._full_units
         new = empty if padded is None else zeros  # where no kernel writes there must be zeros
-        inputs = [(_fill(w["weight_ih"], size, full), _fill(w["bias_ih"], size, full)) for w in weights]
-        gates = [affine(x, np.ascontiguousarray(weight.T), bias, padded) for weight, bias in inputs]
+        inputs = [
+            (np.ascontiguousarray(_fill(w["weight_ih"], size, full).T), _fill(w["bias_ih"], size, full))
+            for w in weights
+        ]
+        gates = affines(x, inputs, padded)
         states, recurrent = ([new((*x.shape[:2], full), x.dtype) for _ in weights] for _ in range(2))
         transposed = [np.ascontiguousarray(_fill_square(w["weight_hh"], size, full).T) for w in weights]
         biases = [_fill(w["bias_hh"], size, full) for w in weights]
@@ -128,7 +131,7 @@ class BiGRU(Layer):
         run_tasks(run, _tasks(len(weights), len(x)))
         return y, (x, padded, states, gates, recurrent)
 
-    def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array | None, dict[str, Array]]:
+    def backward(self, dy: npt.ArrayLike, cache: Any) -> tuple[Array, dict[str, Array]]:
         """Return the gradients of input, weights and biases; see `Layer.backward`."""
         x, padded, states, gates, recurrent = cache
         frames = all_lengths(padded, x)
@@ -157,17 +160,16 @@ class BiGRU(Layer):
 
         run_tasks(run, _tasks(len(states), len(x)))
 
-        dx: Array | None = None
+        # The columns are n, r, z, h W_hn: the first three for the input, the last three for the state.
+        dinputs = [columns[..., : 3 * full] for columns in dgates]
+        dstates = [columns[..., full:] for columns in dgates]
+        nrz = [np.roll(_fill(w["weight_ih"], size, full), full, axis=0) for w in weights]
+        dx = product_sum(list(zip(dinputs, nrz, strict=True)), padded)
+        pairs = [(x, dinput) for dinput in dinputs] + list(zip(previous, dstates, strict=True))
+        sums = outer_sums(pairs, padded)
         grads: dict[str, Array] = {}
-        for d, (name, _) in enumerate(self.directions):
-            # The columns are n, r, z, h W_hn: the first three for the input, the last three for the state.
-            columns = dgates[d]
-            weight_nrz = np.roll(_fill(weights[d]["weight_ih"], size, full), full, axis=0)
-            part = affine(columns[..., : 3 * full], weight_nrz, None, padded)
-            dx = part if dx is None else np.add(dx, part, out=dx)
-            dweight_nrz = outer_sum(x, columns[..., : 3 * full], padded).T
-            dweight_rzn = outer_sum(previous[d], columns[..., full:], padded).T
-            bias = row_sum(dgates[d])
+        for d, (bias, (name, _)) in enumerate(zip(row_sums(dgates), self.directions, strict=True)):
+            dweight_nrz, dweight_rzn = sums[d].T, sums[len(dgates) + d].T
             direction = {
                 "weight_ih": _take(np.roll(dweight_nrz, -full, axis=0), size, full),
                 "weight_hh": np.ascontiguousarray(_take(dweight_rzn, size, full)[:, :size]),

@@ -5,15 +5,17 @@ out again as soon as no array refers to it any more, which Python's reference co
 that somebody still holds keeps its memory. Arrays start at a multiple of 64 bytes, the size of a vector.
 """
 
+import contextlib
 import math
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["empty", "zeros"]
+__all__ = ["Spares", "empty", "zeros"]
 
 _SMALL = 1 << 16  # bytes; below this the ordinary allocator is as good
 _ALIGNMENT = 64
@@ -98,3 +100,36 @@ def zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     array = empty(shape, dtype)
     array[...] = 0
     return array
+
+
+class Spares:
+    """Scratch memory for tasks that run side by side: made when none is idle, then handed from task to task.
+
+    Parameters
+    ----------
+    make : callable
+        Returns new scratch memory.
+
+    Examples
+    --------
+    >>> spares = Spares(lambda: np.empty(3))
+    >>> with spares.one() as first:
+    ...     pass
+    >>> with spares.one() as second:
+    ...     first is second
+    True
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+        self.idle: list[Any] = []  # pop and append are atomic
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Any]:
+        """Lend one for the length of a task."""
+        try:
+            scratch = self.idle.pop()
+        except IndexError:
+            scratch = self.make()
+        yield scratch
+        self.idle.append(scratch)

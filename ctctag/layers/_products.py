@@ -17,7 +17,7 @@ from ctctag.layers._buffers import empty, zeros
 
 __all__ = ["affine", "affines", "outer_sum", "outer_sums", "product_sum", "row_sum", "row_sums"]
 
-_ROWS = 512  # rows of a block: enough for the BLAS, few enough for many threads
+_ROWS = 480  # rows of a block, two clips of ten seconds: enough for the BLAS, few enough for many threads
 _PARTS = 8  # partial sums of a gradient: bounds their memory
 
 

@@ -9,7 +9,7 @@ from ctctag._threads import run_tasks, single_threaded_blas
 from ctctag.layers import _winograd_kernels as kernels
 from ctctag.layers._base import Array
 from ctctag.layers._blocks import After, frame_blocks, shares
-from ctctag.layers._buffers import empty, zeros
+from ctctag.layers._buffers import Spares, empty, zeros
 
 __all__ = ["convolve", "kernel_gradient", "scratch", "serves", "transform_kernel", "transform_kernel_back"]
 
@@ -55,8 +55,8 @@ def scratch(bands: int, channels: int, weight: Array) -> tuple[int, tuple[Array,
     tiles = tile_rows * tile_columns
     padded = (4 * tile_rows + 2) * (4 * tile_columns + 2) * channels
     sizes = [36 * lanes(weight), padded, 36 * tiles * channels, 36 * tiles * channels, 16 * tiles * channels]
-    starts = np.cumsum([0, *sizes])  # all of them multiples of a vector
-    memory = empty((int(starts[-1]),), weight.dtype)
+    starts = list(itertools.accumulate(sizes, initial=0))  # all of them multiples of a vector
+    memory = empty((starts[-1],), weight.dtype)
     return tile_rows, tuple(memory[a:b] for a, b in itertools.pairwise(starts))
 
 
@@ -66,13 +66,14 @@ def convolve(x: Array, lengths: Array, weight: Array, bias: Array, after: After 
     bands, (inputs, outputs) = x.shape[2], weight.shape[2:]
     kernel = transform_kernel(weight)
     y = empty((*x.shape[:3], outputs), x.dtype)
+    spares = Spares(lambda: scratch(bands, max(inputs, outputs), weight))
 
     def block(task: tuple[int, int, int]) -> None:
         n, start, stop = task
-        tile_rows, arrays = scratch(bands, max(inputs, outputs), weight)
-        kernels.convolve(
-            x[n].ravel(), lengths[n], bands, kernel, bias, start, stop, tile_rows, arrays, y[n].ravel()
-        )
+        with spares.one() as (tile_rows, arrays):
+            kernels.convolve(
+                x[n].ravel(), lengths[n], bands, kernel, bias, start, stop, tile_rows, arrays, y[n].ravel()
+            )
         if after is not None:
             after(n, start, stop, y[n])
 
@@ -86,24 +87,25 @@ def kernel_gradient(x: Array, lengths: Array, dy: Array) -> Array:
     bands, inputs, outputs = x.shape[2], x.shape[3], dy.shape[3]
     parts = shares(frame_blocks(*x.shape[:2]))
     dweight = np.empty((len(parts), 3, 3, inputs, outputs), dtype=x.dtype)
+    spares = Spares(lambda: scratch(bands, max(inputs, outputs), x))
 
     def share(index: int) -> None:
-        tile_rows, arrays = scratch(bands, max(inputs, outputs), x)
         dkernel = zeros((36 * inputs * outputs,), x.dtype)
-        for n, start, stop in parts[index]:
-            kernels.kernel_gradient(
-                x[n].ravel(),
-                lengths[n],
-                bands,
-                inputs,
-                dy[n].ravel(),
-                outputs,
-                start,
-                stop,
-                tile_rows,
-                arrays,
-                dkernel,
-            )
+        with spares.one() as (tile_rows, arrays):
+            for n, start, stop in parts[index]:
+                kernels.kernel_gradient(
+                    x[n].ravel(),
+                    lengths[n],
+                    bands,
+                    inputs,
+                    dy[n].ravel(),
+                    outputs,
+                    start,
+                    stop,
+                    tile_rows,
+                    arrays,
+                    dkernel,
+                )
         dweight[index] = transform_kernel_back(dkernel.reshape(36, inputs, outputs))
 
     run_tasks(share, range(len(parts)))

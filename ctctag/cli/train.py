@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip-norm", type=float, default=default.clip_norm, help="of the gradient; 0: none")
     parser.add_argument("--ema", type=float, default=default.ema, help="decay of averaged weights; 0: none")
     parser.add_argument("--validation", type=float, default=default.validation, help="fraction held out")
+    parser.add_argument(
+        "--validation-fold", type=int, metavar="K", help="hold out a fold, in place of that fraction"
+    )
     parser.add_argument("--masks", action="store_true", help="mask stripes of the training clips")
     parser.add_argument(
         "--fresh", type=int, default=default.fresh, metavar="N",
@@ -78,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             config,
             fold=args.fold or None,
+            validation_fold=args.validation_fold,
             resume=args.resume,
             on_features=on_features,
             on_batch=on_batch,

@@ -9,7 +9,7 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,7 @@ def train_on_dataset(
     config: TrainingConfig,
     *,
     fold: int | None = 1,
+    validation_fold: int | None = None,
     log_mel: LogMel | None = None,
     resume: bool = False,
     on_features: Callable[[int, int], None] | None = None,
@@ -159,6 +160,9 @@ def train_on_dataset(
         The choices.
     fold : int or None
         The fold kept for testing; ``None`` trains on every clip.
+    validation_fold : int, optional
+        Another fold to hold out for early stopping, in place of a fraction of the rest. Where folds are over
+        recordings, it then stops by recordings that training has not heard.
     log_mel : LogMel, optional
         Feature settings; the paper's by default.
     resume : bool
@@ -178,6 +182,8 @@ def train_on_dataset(
     ------
     DataError
         If the labels are not enough for the system, or the folder holds another run.
+    ParameterError
+        If there is no such fold, or no fold is left to learn from.
     ModelError
         If the checkpoint cannot be used.
     """
@@ -192,10 +198,21 @@ def train_on_dataset(
             "--fold 0 (fold=None), or add folds.tsv"
         )
     rest = np.arange(len(dataset)) if fold is None else dataset.split(fold)[0]
-    learned, held = hold_out(rest, config.validation, config.seed)
+    if validation_fold is None:
+        learned, held = hold_out(rest, config.validation, config.seed)
+    elif validation_fold == fold:
+        raise ParameterError(f"validation_fold must be another than the fold kept for testing, got {fold}")
+    else:
+        held = dataset.split(validation_fold)[1]
+        learned = np.setdiff1d(rest, held)
+        if not learned.size:
+            raise ParameterError(
+                f"{dataset.path}: folds {fold} and {validation_fold} are all there is, and leave no clip to "
+                "learn from; validation_fold needs a third"
+            )
     log_mel = log_mel or LogMel()
     folder = RunFolder(out)
-    settings = _settings(dataset, config, fold, log_mel)
+    settings = _settings(dataset, config, fold, validation_fold, log_mel)
     trained_before = _prepare(folder, settings, resume)
 
     features = Features.build(dataset, log_mel, progress=on_features)
@@ -203,7 +220,7 @@ def train_on_dataset(
     masks = SpectrogramMasks() if config.masks else None
     training: Clips | FreshClips
     if config.fresh:
-        training = _fresh_clips(dataset, config, fold, log_mel, masks)
+        training = _fresh_clips(dataset, config, {fold, validation_fold}, log_mel, masks)
     else:
         training = Clips(features, targets, fit_standardiser(features, learned), learned, masks)
     network = build(
@@ -229,28 +246,31 @@ def train_on_dataset(
 def _fresh_clips(
     dataset: Dataset,
     config: TrainingConfig,
-    fold: int | None,
+    left_out: Collection[int | None],
     log_mel: LogMel,
     masks: SpectrogramMasks | None,
 ) -> FreshClips:
     """Return endless mixtures of the recordings that `dataset` was mixed from.
 
-    Where the folds are over recordings (protocol ``honest``), those of the test fold are left out; where
+    Where the folds are over recordings (protocol ``honest``), those of some folds are left out; where
     they are over clips, a recording may be heard in training and in test, as in the clips themselves.
     """
     mixer = open_mixer(dataset.path)
     mixer.preload()
-    folds = [number for number in range(1, mixer.folds + 1) if number != fold] or None
+    folds = [number for number in range(1, mixer.folds + 1) if number not in left_out] or None
     augment = Augment() if config.augment else None
     return FreshClips(
         mixer, log_mel, config.fresh, folds=folds, augment=augment, masks=masks, seed=config.seed
     )
 
 
-def _settings(dataset: Dataset, config: TrainingConfig, fold: int | None, log_mel: LogMel) -> dict[str, Any]:
+def _settings(
+    dataset: Dataset, config: TrainingConfig, fold: int | None, validation_fold: int | None, log_mel: LogMel
+) -> dict[str, Any]:
     return {
         "training": config.to_dict(),
         "fold": fold,
+        "validation_fold": validation_fold,
         "data": {
             "path": str(dataset.path.resolve()),
             "clips": len(dataset),
@@ -283,7 +303,7 @@ def _check_same(folder: RunFolder, old: dict[str, Any], new: dict[str, Any]) -> 
     pairs = [
         (f"training.{name}", old["training"].get(name), value) for name, value in new["training"].items()
     ]
-    pairs += [(name, old.get(name), new[name]) for name in ("fold", "features")]
+    pairs += [(name, old.get(name), new[name]) for name in ("fold", "validation_fold", "features")]
     pairs += [("data.fingerprint", old["data"]["fingerprint"], new["data"]["fingerprint"])]
     for name, before, now in pairs:
         if name.removeprefix("training.") not in free and before != now:

@@ -214,3 +214,49 @@ def test_augment_needs_fresh_clips():
     message = "augment varies the events of fresh clips: set fresh, too, to how many make an epoch"
     with pytest.raises(ParameterError, match=message):
         TrainingConfig(augment=True)
+
+
+def mixed_in_three_folds(tmp_path):
+    return mix_dataset(
+        "synthetic", tmp_path / "data", clips=15, folds=3, protocol="honest", seed=1,
+        classes=["alert", "cough"], clip_seconds=3, events_per_clip=(1, 2), max_event_seconds=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("fresh", [0, 6])
+def test_a_fold_can_be_held_out_for_validation(tmp_path, monkeypatch, fresh):
+    from ctctag.training import run
+
+    dataset, seen = mixed_in_three_folds(tmp_path), {}
+    trainer, fresh_clips = run.Trainer, run.FreshClips
+    monkeypatch.setattr(
+        run, "Trainer", lambda *parts: seen.update(training=parts[2], validation=parts[3]) or trainer(*parts)
+    )
+    monkeypatch.setattr(
+        run,
+        "FreshClips",
+        lambda *a, **options: seen.update(folds=options["folds"]) or fresh_clips(*a, **options),
+    )
+    config = TrainingConfig(**{**CONFIG.to_dict(), "epochs": 1, "fresh": fresh})
+    train_on_dataset(dataset, tmp_path / "run", config, fold=1, validation_fold=3)
+    assert set(dataset.folds[seen["validation"].indices].tolist()) == {3}
+    if fresh:
+        assert seen["folds"] == [2]
+    else:
+        assert set(dataset.folds[seen["training"].indices].tolist()) == {2}
+    message = "cannot be resumed: validation_fold was 3 and is now None"
+    with pytest.raises(ParameterError, match=message):
+        train_on_dataset(dataset, tmp_path / "run", config, fold=1, resume=True)
+
+
+def test_a_validation_fold_leaves_something_to_learn_from(small_data, tmp_path):
+    dataset = Dataset.open(small_data)
+    message = "validation_fold must be another than the fold kept for testing, got 1"
+    with pytest.raises(ParameterError, match=re.escape(message) + "$"):
+        train_on_dataset(dataset, tmp_path / "run", CONFIG, fold=1, validation_fold=1)
+    message = (
+        f"{small_data}: folds 1 and 2 are all there is, and leave no clip to learn from; validation_fold "
+        "needs a third"
+    )
+    with pytest.raises(ParameterError, match=re.escape(message) + "$"):
+        train_on_dataset(dataset, tmp_path / "run", CONFIG, fold=1, validation_fold=2)

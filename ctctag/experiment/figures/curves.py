@@ -182,6 +182,8 @@ def plot_training(
             for key, line in curves:
                 _draw_epochs(axes, records, key, line, name, styles[name]["color"])
         _style.finish_axes(axes, title=heading)
+        if heading == "loss" and min(axes.dataLim.minpos) < np.inf:  # the first epoch's dwarfs the others
+            axes.set_yscale("log")
         axes.margins(x=0.02)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)

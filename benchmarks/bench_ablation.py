@@ -3,8 +3,8 @@
     python benchmarks/bench_ablation.py CLIPS OUT
 
 CLIPS is a data set of protocol ``honest`` in four folds, such as ``clips`` in the folder of ``ctctag
-reproduce --protocol honest``. Fold 1 is left alone: it is for testing. A network learns from folds 3 and 4, or
-from fresh mixtures of their recordings, and is measured on fold 2, whose recordings it has not heard. All
+reproduce --protocol honest``. Fold 1 is left alone: it is for testing. A network learns from folds 3 and 4,
+or from fresh mixtures of their recordings, and is measured on fold 2, whose recordings it has not heard. All
 variants see equally many clips, unless they say otherwise. The table goes to ``OUT/ablation.md``, the scores
 to ``OUT/ablation.json``. Interrupted, it goes on where it was.
 """
@@ -94,9 +94,9 @@ def write(out: Path, rows: list[Any], results: list[Any], args: argparse.Namespa
     text = [
         "# What each ingredient buys",
         f"Protocol `honest`: learned from folds 3 and 4, {args.seen} clips seen in training where nothing "
-        f"else is said, measured on fold {VALIDATION}, whose recordings training has not heard. Fold {TEST} was "
-        "not touched. One training each; a line adds to the line before it where it begins with +, and the "
-        "last ones change one thing in the last of those. The best epoch on the validation fold is kept.",
+        f"else is said, measured on fold {VALIDATION}, whose recordings training has not heard. Fold {TEST} "
+        "was not touched. One training each; a line adds to the line before it where it begins with +, and "
+        "the last ones change one thing in the last of those. The best epoch on the validation fold is kept.",
         table.to_markdown(),
         "Made by `python benchmarks/bench_ablation.py CLIPS OUT` with "
         + ", ".join(f"{name} {value}" for name, value in versions().items())

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -53,6 +54,31 @@ def test_what_is_finished_is_left_alone(experiment, plan):
     after = files()
     assert {path for path in before if before[path] != after[path]} <= {experiment / "experiment.json"}
     assert before.keys() == after.keys()
+
+
+def test_plan_and_cells_are_enough_to_go_on_elsewhere(experiment, plan, tmp_path):
+    shutil.copy(experiment / "experiment.json", tmp_path)
+    for system, fold in plan.cells[1:]:
+        place = cell_folder(tmp_path, system, fold)
+        place.mkdir(parents=True)
+        shutil.copy(cell_folder(experiment, system, fold) / "cell.json", place)
+    run_experiment(plan, tmp_path, "synthetic", quiet=True)
+    assert numbers(tmp_path) == numbers(experiment)
+    assert [path.parent.name for path in tmp_path.rglob("model.npz")] == ["{}-fold{}".format(*plan.cells[0])]
+
+
+def test_cells_of_other_clips_are_refused(experiment, plan, tmp_path):
+    shutil.copytree(experiment, tmp_path / "other")
+    path = cell_folder(tmp_path / "other", *plan.cells[2]) / "cell.json"
+    cell = json.loads(path.read_text())
+    cell["data"]["fingerprint"] = "0" * 32
+    path.write_text(json.dumps(cell))
+    message = (
+        f"{path.parent}: was measured on other clips than those in {tmp_path / 'other' / 'clips'} (mixed "
+        "from other recordings?); remove it to measure it again"
+    )
+    with pytest.raises(DataError, match=re.escape(message) + "$"):
+        run_experiment(plan, tmp_path / "other", "synthetic", quiet=True)
 
 
 def test_interrupted_anywhere_it_ends_with_the_same_numbers(experiment, plan, tmp_path, monkeypatch):

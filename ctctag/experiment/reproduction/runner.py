@@ -8,7 +8,7 @@ from uuid import uuid4
 from ctctag._checks import check_integer
 from ctctag._threads import get_num_threads
 from ctctag.data import Features
-from ctctag.exceptions import CtctagError, ParameterError
+from ctctag.exceptions import CtctagError, DataError, ParameterError
 from ctctag.experiment.reproduction.cells import Cell, cell_folder, run_cell
 from ctctag.experiment.reproduction.plan import Plan
 from ctctag.experiment.reproduction.watch import watching
@@ -61,7 +61,8 @@ def run_experiment(
     ParameterError
         If another experiment was begun in this folder, or both `jobs` and `scheduler` are given.
     DataError
-        If a recording, a clip or a cell's file cannot be used.
+        If a recording, a clip or a cell's file cannot be used, or a finished cell was measured on other
+        clips.
     CtctagError
         If a process or worker that trained a cell is gone; what it had done is kept.
     """
@@ -72,6 +73,7 @@ def run_experiment(
     folder.mkdir(parents=True, exist_ok=True)
     plan.save(folder)
     dataset = plan.mixed(folder, source, noise, on_mix)
+    _check_clips(folder, finished_cells(plan, folder), dataset.fingerprint())
     Features.build(dataset, plan.log_mel(), progress=on_features)  # once, before many want them
     left = [
         (system, fold) for system, fold in plan.cells if Cell.read(cell_folder(folder, system, fold)) is None
@@ -91,6 +93,15 @@ def finished_cells(plan: Plan, folder: str | Path) -> list[Cell]:
     """Return those cells of the plan that are finished, in its order."""
     cells = (Cell.read(cell_folder(Path(folder), system, fold)) for system, fold in plan.cells)
     return [cell for cell in cells if cell is not None]
+
+
+def _check_clips(folder: Path, cells: Sequence[Cell], fingerprint: str) -> None:
+    for cell in cells:
+        if cell.data["fingerprint"] != fingerprint:
+            raise DataError(
+                f"{cell_folder(folder, cell.system, cell.fold)}: was measured on other clips than those in "
+                f"{folder / 'clips'} (mixed from other recordings?); remove it to measure it again"
+            )
 
 
 def _in_processes(folder: Path, cells: Sequence[tuple[str, int]], jobs: int) -> None:

@@ -46,9 +46,17 @@ class Pooling:
         dbias, dweight = block_module.gradient_sums(y, frames, scale, shift, mean, dz)
         dweight *= inverse
         terms = input_coefficients(np.ones(self.channels), mean, inverse, dbias, dweight, count)
-        return block_module.input_gradient(
+        lend = block_module.gradient_before_norm(
             y, frames, scale, shift, [t.astype(y.dtype) for t in terms], dz
-        ), {}
+        )
+        dy = np.empty_like(y)
+
+        def keep(task):
+            with lend(*task) as block:
+                dy[task.clip, task.start : task.stop] = block[task.start : task.stop]
+
+        run_tasks(keep, frame_blocks(*y.shape[:2]))
+        return dy, {}
 
 
 class Loss:

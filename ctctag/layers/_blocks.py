@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 __all__ = ["After", "Block", "frame_blocks", "shares"]
 
-FRAMES = 40  # frames of a task in a small batch; 240 make six tasks, so that one clip keeps threads busy
+# Frames of a task in a small batch; 240 make six tasks, so that one clip keeps threads busy. A multiple of 4:
+# then Winograd's tiles look one frame beyond a block, and not further.
+FRAMES = 40
 WHOLE = 8  # from this many clips on a task is a whole clip: handing out a task costs some 20 microseconds
 SHARES = 16  # partial sums of a gradient over the batch: bounds their memory
 

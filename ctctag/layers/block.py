@@ -1,5 +1,7 @@
 """`ConvBlock`: convolution, batch norm, ReLU and max pooling along frequency, as one layer."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,9 @@ from ctctag.exceptions import ParameterError
 from ctctag.layers import _block_kernels as kernels
 from ctctag.layers._base import Array, Layer, all_lengths, as_gradient, as_input, prefixed, valid_frames
 from ctctag.layers._blocks import frame_blocks
-from ctctag.layers._buffers import empty
+from ctctag.layers._buffers import Spares, empty
 from ctctag.layers.activations import ReLU
-from ctctag.layers.conv import Conv2d, convolve
+from ctctag.layers.conv import Conv2d, GradientOf, convolve, gradients
 from ctctag.layers.norm import BatchNorm, check_count, input_coefficients, update_running
 from ctctag.layers.pool import MaxPool2d
 from ctctag.layers.sequential import Sequential
@@ -113,10 +115,11 @@ class ConvBlock(Layer):
         dbias, dweight = gradient_sums(y, frames, scale, shift, mean, dz)
         dweight *= inverse
         terms = input_coefficients(self.norm.params["weight"], mean, inverse, dbias, dweight, count)
-        dconv = input_gradient(y, frames, scale, shift, [term.astype(y.dtype) for term in terms], dz)
-        dx, grads = self.conv.input_and_weight_gradients(x, frames, dconv)
+        gradient_of = gradient_before_norm(y, frames, scale, shift, [t.astype(y.dtype) for t in terms], dz)
+        weight = self.conv.params["weight"]
+        dx, dkernel = gradients(x, frames, weight, gradient_of, self.conv.needs_input_grad)
         norm_grads = {"weight": dweight.astype(y.dtype), "bias": dbias.astype(y.dtype)}
-        return dx, {**prefixed("conv", grads), **prefixed("norm", norm_grads)}
+        return dx, {"conv.weight": dkernel, **prefixed("norm", norm_grads)}
 
 
 class BlockMoments:
@@ -195,28 +198,32 @@ def gradient_sums(
     return sum_g, sum_gy + sum_g * (centre - mean)
 
 
-def input_gradient(
+def gradient_before_norm(
     y: Array, frames: Array, scale: Array, shift: Array, terms: list[Array], dz: Array
-) -> Array:
-    """Return the gradient at the convolution's output."""
-    clips, time, bands, channels = y.shape
-    dy = empty(y.shape, y.dtype)
+) -> GradientOf:
+    """Return a function that lends the gradient (T, F, C) at the convolution's output, a clip at a time.
 
-    def run(block: tuple[int, int, int]) -> None:
-        n, start, stop = block
-        kernels.input_gradient(
-            y[n].ravel(),
-            bands,
-            channels,
-            scale,
-            shift,
-            *terms,
-            dz[n].ravel(),
-            start,
-            stop,
-            frames[n],
-            dy[n].ravel(),
-        )
+    The map of a whole batch is never there: what is lent is written over when it is given back.
+    """
+    bands, channels = y.shape[2:]
+    spares = Spares(lambda: empty(y.shape[1:], y.dtype))
 
-    run_tasks(run, frame_blocks(clips, time))
-    return dy
+    @contextlib.contextmanager
+    def lend(n: int, start: int, stop: int) -> Iterator[Array]:
+        with spares.one() as dy:
+            kernels.input_gradient(
+                y[n].ravel(),
+                bands,
+                channels,
+                scale,
+                shift,
+                *terms,
+                dz[n].ravel(),
+                start,
+                stop,
+                frames[n],
+                dy.ravel(),
+            )
+            yield dy
+
+    return lend

@@ -1,17 +1,15 @@
 """Two-dimensional convolution over frames and frequency."""
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_integer
-from ctctag._simd import lanes
 from ctctag._threads import run_tasks, single_threaded_blas
 from ctctag.exceptions import ParameterError
-from ctctag.layers import _conv_kernels as kernels
-from ctctag.layers import _single_kernels as single
-from ctctag.layers import _winograd
 from ctctag.layers._base import (
     Array,
     Layer,
@@ -24,11 +22,14 @@ from ctctag.layers._base import (
     valid_frames,
     without_padding,
 )
-from ctctag.layers._blocks import After, frame_blocks, shares
-from ctctag.layers._buffers import empty
+from ctctag.layers._blocks import After, Block, frame_blocks, shares
+from ctctag.layers._buffers import Spares, empty
+from ctctag.layers._conv_methods import method_for
 from ctctag.layers._products import row_sum
 
 __all__ = ["Conv2d"]
+
+GradientOf = Callable[[int, int, int], contextlib.AbstractContextManager[Array]]
 
 
 class Conv2d(Layer):
@@ -112,21 +113,13 @@ class Conv2d(Layer):
         weight = self.params["weight"]
         dy = as_gradient(dy, (*x.shape[:3], self.out_channels), weight.dtype)
         lengths = all_lengths(frames, x)
-        dx, grads = self.input_and_weight_gradients(x, lengths, dy)
+        dx, dweight = gradients(
+            x, lengths, weight, lambda n, *_: contextlib.nullcontext(dy[n]), self.needs_input_grad
+        )
+        grads = {"weight": dweight}
         if "bias" in self.params:
             grads["bias"] = row_sum(without_padding(dy, frames).reshape(len(dy), -1, self.out_channels))
         return dx, grads
-
-    def input_and_weight_gradients(
-        self, x: Array, lengths: Array, dy: Array
-    ) -> tuple[Array | None, dict[str, Array]]:
-        """Return dx (or ``None``) and the weight's gradient, from arrays that are checked."""
-        weight = self.params["weight"]
-        grads = {"weight": weight_gradient(x, lengths, dy, self.kernel_size)}
-        if not self.needs_input_grad:
-            return None, grads
-        flipped = np.ascontiguousarray(weight[::-1, ::-1].transpose(0, 1, 3, 2))  # (kT, kF, C_out, C_in)
-        return convolve(dy, lengths, flipped, np.zeros(self.in_channels, dtype=weight.dtype)), grads
 
 
 def check_kernel_size(kernel_size: int | tuple[int, int]) -> tuple[int, int]:
@@ -142,60 +135,52 @@ def check_kernel_size(kernel_size: int | tuple[int, int]) -> tuple[int, int]:
     return kt, kf
 
 
+@single_threaded_blas()  # also for the transforms: woken threads of the BLAS look for more work for a while
 def convolve(x: Array, lengths: Array, weight: Array, bias: Array, after: After | None = None) -> Array:
     """Return the convolution of x (N, T, F, C_in), checked, with weight (kT, kF, C_in, C_out).
 
     ``after(n, start, stop, y[n])`` is called for each of the `frame_blocks` as soon as it is written.
     """
-    kt, kf, inputs, outputs = weight.shape
-    if _winograd.serves((kt, kf), inputs, outputs, weight):
-        return _winograd.convolve(x, lengths, weight, bias, after)
-    alone = _is_single((kt, kf), inputs, outputs, weight)
-    matrix = weight.reshape(-1, outputs)
-    y = empty((*x.shape[:3], outputs), x.dtype)
-    bands = x.shape[2]
+    method = method_for(x.shape[2], weight)
+    kernel, spares = method.kernel(weight), Spares(method.scratch)
+    y = empty((*x.shape[:3], weight.shape[3]), x.dtype)
 
-    def block(task: tuple[int, int, int]) -> None:
+    def block(task: Block) -> None:
         n, start, stop = task
-        if alone:
-            padded = empty(((stop - start + 2) * (bands + 2),), x.dtype)
-            flat, out = x[n].ravel(), y[n].ravel()
-            single.convolve(flat, lengths[n], bands, weight.ravel(), bias, outputs, start, stop, padded, out)
-        else:
-            kernels.convolve(x[n], lengths[n], matrix, bias, kt, kf, start, stop, y[n])
+        with spares.one() as scratch:
+            method.convolve(x[n], lengths[n], kernel, bias, start, stop, scratch, y[n])
         if after is not None:
             after(n, start, stop, y[n])
 
-    with single_threaded_blas():
-        run_tasks(block, frame_blocks(*x.shape[:2]))
+    run_tasks(block, frame_blocks(*x.shape[:2]))
     return y
 
 
-def _is_single(kernel_size: tuple[int, int], inputs: int, outputs: int, like: Array) -> bool:
-    """Tell whether this is a 3 x 3 convolution of one channel, to channels that fill vectors."""
-    return kernel_size == (3, 3) and inputs == 1 and outputs % lanes(like) == 0
+@single_threaded_blas()
+def gradients(
+    x: Array, lengths: Array, weight: Array, gradient_of: GradientOf, needs_input_grad: bool
+) -> tuple[Array | None, Array]:
+    """Return dx (or ``None``) and the gradient of the weight, from arrays that are checked.
 
-
-def weight_gradient(x: Array, lengths: Array, dy: Array, kernel_size: tuple[int, int]) -> Array:
-    """Return the gradient of the weight, (kT, kF, C_in, C_out)."""
-    kt, kf = kernel_size
-    inputs, outputs = x.shape[3], dy.shape[3]
-    if _winograd.serves(kernel_size, inputs, outputs, x):
-        return _winograd.kernel_gradient(x, lengths, dy)
+    ``with gradient_of(n, start, stop) as dy`` lends the gradient (T, F, C_out) of clip n's output, of which
+    frames start ... stop must be right. It is used for both while it is in the cache.
+    """
+    method = method_for(x.shape[2], weight)
+    kernel, spares = method.turned_kernel(weight), Spares(method.scratch)
+    dx = empty(x.shape, x.dtype) if needs_input_grad else None
     parts = shares(frame_blocks(*x.shape[:2]))
-    dweight = np.zeros((len(parts), kt * kf * inputs, outputs), dtype=x.dtype)
-    alone = _is_single(kernel_size, inputs, outputs, x)
-    bands = x.shape[2]
+    dweight = np.empty((len(parts), *weight.shape), weight.dtype)
+    beside = weight.shape[0] // 2  # frames on either side that an input's gradient sees, too
 
     def share(index: int) -> None:
-        for n, start, stop in parts[index]:
-            if alone:
-                padded = empty(((stop - start + 2) * (bands + 2),), x.dtype)
-                flat, dflat, own = x[n].ravel(), dy[n].ravel(), dweight[index].ravel()
-                single.weight_gradient(flat, lengths[n], bands, dflat, outputs, start, stop, padded, own)
-                continue
-            kernels.weight_gradient(x[n], lengths[n], dy[n], kt, kf, start, stop, dweight[index])
+        total = method.new_sum()
+        with spares.one() as scratch:
+            for n, start, stop in parts[index]:
+                with gradient_of(n, max(0, start - beside), min(x.shape[1], stop + beside)) as dy:
+                    method.add_weight_gradient(x[n], lengths[n], dy, start, stop, scratch, total)
+                    if dx is not None:
+                        method.input_gradient(dy, lengths[n], kernel, start, stop, scratch, dx[n])
+        dweight[index] = method.weight_gradient(total)
 
-    with single_threaded_blas():
-        run_tasks(share, range(len(parts)))
-    return dweight.sum(axis=0).reshape(kt, kf, inputs, outputs)
+    run_tasks(share, range(len(parts)))
+    return dx, dweight.sum(axis=0)

@@ -1,5 +1,6 @@
 """How a batch is cut into tasks: by its shape alone, so that threads change no bit of a result."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,17 +27,18 @@ class Block(NamedTuple):
 After = Callable[[int, int, int, npt.NDArray[Any]], None]
 
 
-def frame_blocks(clips: int, frames: int) -> list[Block]:
+@functools.lru_cache(maxsize=64)
+def frame_blocks(clips: int, frames: int) -> tuple[Block, ...]:
     """Cut every clip of a small batch into blocks of at most `FRAMES` frames; of a large one into none."""
     step = frames if clips >= WHOLE else FRAMES
-    return [
+    return tuple(
         Block(clip, start, min(start + step, frames))
         for clip in range(clips)
         for start in range(0, frames, step)
-    ]
+    )
 
 
-def shares(blocks: list[Block]) -> list[list[Block]]:
-    """Deal consecutive blocks into at most `SHARES` lists, each of which sums its gradients by itself."""
+def shares(blocks: tuple[Block, ...]) -> list[tuple[Block, ...]]:
+    """Deal consecutive blocks into at most `SHARES` parts, each of which sums its gradients by itself."""
     size = max(1, -(-len(blocks) // SHARES))
     return [blocks[start : start + size] for start in range(0, len(blocks), size)]

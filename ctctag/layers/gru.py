@@ -104,10 +104,7 @@ class BiGRU(Layer):
         frames = all_lengths(padded, x)
         size, full = self.units, self._full_units
         new = empty if padded is None else zeros  # where no kernel writes there must be zeros
-        inputs = [
-            (np.ascontiguousarray(_fill(w["weight_ih"], size, full).T), _fill(w["bias_ih"], size, full))
-            for w in weights
-        ]
+        inputs = [(_fill(w["weight_ih"], size, full).T, _fill(w["bias_ih"], size, full)) for w in weights]
         gates = affines(x, inputs, padded)
         states, recurrent = ([new((*x.shape[:2], full), x.dtype) for _ in weights] for _ in range(2))
         transposed = [np.ascontiguousarray(_fill_square(w["weight_hh"], size, full).T) for w in weights]
@@ -165,11 +162,11 @@ class BiGRU(Layer):
         dstates = [columns[..., full:] for columns in dgates]
         nrz = [np.roll(_fill(w["weight_ih"], size, full), full, axis=0) for w in weights]
         dx = product_sum(list(zip(dinputs, nrz, strict=True)), padded)
-        pairs = [(x, dinput) for dinput in dinputs] + list(zip(previous, dstates, strict=True))
+        pairs = [(dinput, x) for dinput in dinputs] + list(zip(dstates, previous, strict=True))
         sums = outer_sums(pairs, padded)
         grads: dict[str, Array] = {}
         for d, (bias, (name, _)) in enumerate(zip(row_sums(dgates), self.directions, strict=True)):
-            dweight_nrz, dweight_rzn = sums[d].T, sums[len(dgates) + d].T
+            dweight_nrz, dweight_rzn = sums[d], sums[len(dgates) + d]
             direction = {
                 "weight_ih": _take(np.roll(dweight_nrz, -full, axis=0), size, full),
                 "weight_hh": np.ascontiguousarray(_take(dweight_rzn, size, full)[:, :size]),

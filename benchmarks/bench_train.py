@@ -218,14 +218,13 @@ def best(functions, rounds, clock=time.perf_counter):
     return [1000 * min(mine) for mine in times]
 
 
-def with_threads(number, function):
-    """Return the function, run with so many threads."""
+def best_in_a_row(function, number, rounds, clock):
+    """Return the best time in ms with so many threads, one step after the other, as training goes.
 
-    def run():
-        ctctag.set_num_threads(number)
-        return function()
-
-    return run
+    In turns with another side, processors wake up from idling, and caches hold what the other side left.
+    """
+    ctctag.set_num_threads(number)
+    return min(best([function], rounds, clock) for _ in range(2))[0]
 
 
 def floor(model, batch, threads):
@@ -311,6 +310,16 @@ def peak(side, preset, batch, threads):
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+def gain(preset, batch, options):
+    """Return the milliseconds of a step with all threads and with one, in a process of its own.
+
+    Beside the other side its threads, its memory and its cache would be measured, too.
+    """
+    command = [sys.executable, __file__, "--measure", "gain", "--preset", preset, "--batch", str(batch)]
+    command += ["--threads", str(options.threads), "--rounds", str(options.rounds), "--clock", options.clock]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 def machines_own(preset, batch, threads, rounds):
     """Return how much more several one-thread processes do at once than one alone: what threads can gain.
 
@@ -334,8 +343,11 @@ def machines_own(preset, batch, threads, rounds):
     return threads * best_of[1] / best_of[threads]
 
 
-def measure(side, preset, batch, threads, rounds):
+def measure(side, preset, batch, threads, rounds, clock):
     model, step, _ = ours(preset, batch)
+    if side == "gain":
+        print(json.dumps([best_in_a_row(step, number, rounds, clock) for number in (threads, 1)]))
+        return
     if side == "steps":
         step()
         print("ready", flush=True)
@@ -371,13 +383,14 @@ def main():
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sweep", action="store_true", help="a step against batch, frames and channels")
     parser.add_argument("--picture", type=Path, help="of the sweep")
-    parser.add_argument("--measure", choices=["ours", "theirs", "steps"], help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=["gain", "ours", "theirs", "steps"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     ctctag.set_num_threads(options.threads)
-    if options.measure:
-        measure(options.measure, options.preset[0], options.batch[0], options.threads, options.rounds)
-        return
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
+    if options.measure:
+        preset, batch = options.preset[0], options.batch[0]
+        measure(options.measure, preset, batch, options.threads, options.rounds, clock)
+        return
     try:
         import torch
 
@@ -412,11 +425,8 @@ def main():
                     strict=False,
                 )
             )
-            # Without the other side, whose threads go on looking for work for a while after its turn.
-            alone = [with_threads(number, step) for number in (options.threads, 1)]
-            row["step_alone"], row["step_1_thread"] = best(alone, options.rounds, clock)
-            ctctag.set_num_threads(options.threads)
             if options.threads > 1:
+                row["step_alone"], row["step_1_thread"] = gain(preset, batch, options)
                 row["machine_scaling"] = machines_own(preset, batch, options.threads, options.rounds)
             row["floor"], row["gflops"] = floor(model, batch, options.threads)
             row["memory"] = peak("ours", preset, batch, options.threads)
@@ -427,9 +437,12 @@ def main():
             if rival:
                 print(
                     f"    step {row['step_torch'] / row['step']:.2f} x, inference "
-                    f"{row['inference_torch'] / row['inference']:.2f} x, 1 -> {options.threads} threads "
-                    f"{row['step_1_thread'] / row['step_alone']:.2f} x"
-                    + (f" of {row['machine_scaling']:.2f} x" if "machine_scaling" in row else "")
+                    f"{row['inference_torch'] / row['inference']:.2f} x"
+                )
+            if "machine_scaling" in row:
+                print(
+                    f"    1 -> {options.threads} threads {row['step_1_thread'] / row['step_alone']:.2f} x of "
+                    f"{row['machine_scaling']:.2f} x"
                 )
     if options.json:
         options.json.write_text(json.dumps({"machine": head, "rows": rows}, indent=1))

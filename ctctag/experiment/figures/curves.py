@@ -172,6 +172,8 @@ def plot_training(
         for heading, curves in _PANELS
         if any(key in record for records in runs.values() for record in records for key, _ in curves)
     ]
+    from matplotlib.ticker import LogLocator, NullLocator
+
     styles = _style.class_styles(runs)
     figure = _style.new_figure(0.8 + 1.7 * len(panels))
     if title:
@@ -184,6 +186,9 @@ def plot_training(
         _style.finish_axes(axes, title=heading)
         if heading == "loss" and min(axes.dataLim.minpos) < np.inf:  # the first epoch's dwarfs the others
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.02)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)

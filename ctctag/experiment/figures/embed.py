@@ -32,6 +32,8 @@ def to_png(figure: Any, dpi: int = 150) -> bytes:
 def to_svg(figure: Any) -> str:
     """Return a figure as SVG text, which needs no font to show; drawn again, it is the same text.
 
+    The figure's layout stays as it is at the first drawing, in whatever form.
+
     Parameters
     ----------
     figure : matplotlib.figure.Figure
@@ -94,6 +96,10 @@ def save_figure(figure: Any, path: str | Path, dpi: int = 150) -> None:
 
 
 def _render(figure: Any, form: str, **options: Any) -> bytes:
+    # Laid out once: solving the layout again from where it ended moves axes by a last bit, and with them the
+    # names of clip paths in SVG.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, facecolor="white", **options)
     return buffer.getvalue()

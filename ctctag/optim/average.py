@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_number
-from ctctag.exceptions import ParameterError
 from ctctag.optim import _kernels as kernels
+from ctctag.optim._state import check_state
 
 __all__ = ["ExponentialMovingAverage"]
 
@@ -80,15 +80,7 @@ class ExponentialMovingAverage:
         ParameterError
             If names or shapes differ. Nothing is changed then.
         """
-        mine = self.state_dict()
-        if state.keys() != mine.keys():
-            odd = sorted(state.keys() ^ mine.keys())
-            raise ParameterError(f"state must have the names of this average, but only one has {odd}")
-        for name, array in mine.items():
-            if np.shape(state[name]) != array.shape:
-                raise ParameterError(
-                    f"state[{name!r}] must have shape {array.shape}, got {np.shape(state[name])}"
-                )
+        check_state(state, self.state_dict(), "average")
         self.steps = int(state["steps"])
         for name, array in self.shadow.items():
             array[...] = state[f"shadow.{name}"]

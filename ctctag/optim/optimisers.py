@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ctctag._checks import check_number
 from ctctag.exceptions import ParameterError
 from ctctag.optim import _kernels as kernels
+from ctctag.optim._state import check_state
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimiser"]
 
@@ -93,15 +94,7 @@ class Optimiser:
         ParameterError
             If names or shapes differ. Nothing is changed then.
         """
-        mine = self.state_dict()
-        if state.keys() != mine.keys():
-            odd = sorted(state.keys() ^ mine.keys())
-            raise ParameterError(f"state must have the names of this optimiser, but only one has {odd}")
-        for name, array in mine.items():
-            if np.shape(state[name]) != array.shape:
-                raise ParameterError(
-                    f"state[{name!r}] must have shape {array.shape}, got {np.shape(state[name])}"
-                )
+        check_state(state, self.state_dict(), "optimiser")
         self.steps = int(state["steps"])
         for slot, arrays in self._slots.items():
             for name, array in arrays.items():

@@ -103,7 +103,7 @@ class Tagger:
         Feature settings; the paper's by default.
     epochs, batch_size, learning_rate, schedule, weight_decay : optional
         See `ctctag.training.TrainingConfig`.
-    clip_norm, ema, patience, validation, masks, seed : optional
+    clip_norm, ema, patience, validation, masks, blank_penalty, seed : optional
         See there, too.
 
     Attributes
@@ -138,6 +138,7 @@ class Tagger:
         patience: int = 20,
         validation: float = 0.1,
         masks: bool = False,
+        blank_penalty: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.system = system
@@ -153,6 +154,7 @@ class Tagger:
         self.patience = patience
         self.validation = validation
         self.masks = masks
+        self.blank_penalty = blank_penalty
         self.seed = seed
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:

@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mix N new clips for every epoch from the data set's recordings; 0: train on its own clips",
     )  # fmt: skip
     parser.add_argument("--augment", action="store_true", help="vary the events of the fresh clips")
+    parser.add_argument(
+        "--blank-penalty", type=float, default=default.blank_penalty, metavar="NATS",
+        help="make the trained network's blank less likely by so much",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, if there is one")
     add_common(parser)
     set_example(parser, "ctctag train office --system crnn-ctc --fold 1 --out runs/ctc1")
@@ -70,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         masks=args.masks,
         fresh=args.fresh,
         augment=args.augment,
+        blank_penalty=args.blank_penalty,
         seed=args.seed,
     )
     dataset = Dataset.open(args.data)

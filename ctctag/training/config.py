@@ -51,6 +51,10 @@ class TrainingConfig:
         from, in place of its own training clips (see `ctctag.training.FreshClips`); 0 trains on the latter.
     augment : bool
         Vary each event of the fresh clips (see `ctctag.data.Augment`).
+    blank_penalty : float
+        When training has ended, so much is taken off the blank's bias, in nats; systems without a blank have
+        nothing to take it from. A network that is not sure says blank: on recordings it never heard, half a
+        nat turns more deletions into tags than it makes insertions.
     seed : int
         Seed of weights, dropout, held-out clips and order of the clips.
     """
@@ -69,6 +73,7 @@ class TrainingConfig:
     masks: bool = False
     fresh: int = 0
     augment: bool = False
+    blank_penalty: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,6 +89,7 @@ class TrainingConfig:
             "masks": bool(self.masks),
             "fresh": check_integer(self.fresh, "fresh", low=0),
             "augment": bool(self.augment),
+            "blank_penalty": check_number(self.blank_penalty, "blank_penalty", low=0),
             "seed": check_integer(self.seed, "seed", low=0),
         }
         if checked["augment"] and not checked["fresh"]:

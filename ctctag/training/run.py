@@ -300,14 +300,13 @@ def _prepare(folder: RunFolder, settings: dict[str, Any], resume: bool) -> bool:
 def _check_same(folder: RunFolder, old: dict[str, Any], new: dict[str, Any]) -> None:
     # A schedule that bends over all epochs cannot be lengthened half-way.
     free = {"patience"} if new["training"]["schedule"] != "constant" else {"patience", "epochs"}
-    pairs = [
-        (f"training.{name}", old["training"].get(name), value) for name, value in new["training"].items()
-    ]
+    before = TrainingConfig.from_dict(old["training"]).to_dict()  # with what an older version did not know
+    pairs = [(f"training.{name}", before[name], value) for name, value in new["training"].items()]
     pairs += [(name, old.get(name), new[name]) for name in ("fold", "validation_fold", "features")]
     pairs += [("data.fingerprint", old["data"]["fingerprint"], new["data"]["fingerprint"])]
-    for name, before, now in pairs:
-        if name.removeprefix("training.") not in free and before != now:
+    for name, then, now in pairs:
+        if name.removeprefix("training.") not in free and then != now:
             raise ParameterError(
-                f"{folder.path}: cannot be resumed: {name} was {before!r} and is now {now!r}; use the same "
+                f"{folder.path}: cannot be resumed: {name} was {then!r} and is now {now!r}; use the same "
                 "settings, or choose another folder"
             )

@@ -122,8 +122,10 @@ class Trainer:
         return record
 
     def restore_best(self) -> None:
-        """Give the network the best weights seen."""
+        """Give the network the best weights seen, with the blank's bias as much lower as the settings say."""
         self._load_weights(self._best)
+        if self.network.head.blank is not None:
+            self.network.params["dense.bias"][self.network.head.blank] -= self.config.blank_penalty
 
     # -- saving and resuming -------------------------------------------------------------------------------
 

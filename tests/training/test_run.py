@@ -163,6 +163,7 @@ def test_hold_out():
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),
+        ({"blank_penalty": -1.0}, "blank_penalty must be at least 0, got -1"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1, got 1"),
         ({"schedule": "warm"}, "schedule must be one of 'constant', 'one-cycle', 'cosine', got 'warm'"),
     ],

@@ -103,6 +103,20 @@ def test_best_weights_come_back():
         np.testing.assert_array_equal(array, states[trainer.best_epoch - 1][name])
 
 
+@pytest.mark.parametrize("system", ["crnn-ctc", "crmp"])
+def test_penalty_lowers_the_bias_of_the_blank_alone(system):
+    plain, penalised = make_trainer(system=system), make_trainer(system=system, blank_penalty=0.5)
+    for trainer in (plain, penalised):
+        trainer.run_epoch()
+        trainer.restore_best()
+        trainer.restore_best()  # takes it off once
+    expected = {name: array.copy() for name, array in plain.network.params.items()}
+    if system == "crnn-ctc":
+        expected["dense.bias"][0] -= np.float32(0.5)
+    for name, array in penalised.network.params.items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
 def test_early_stopping_counts_from_the_best_epoch():
     trainer = make_trainer(epochs=50, patience=2, learning_rate=1e-12)  # nothing is learned
     while not trainer.finished:

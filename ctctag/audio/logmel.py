@@ -182,6 +182,33 @@ class LogMel:
         return asdict(self)
 
     @classmethod
+    def at_rate(cls, sr: int, **settings: Any) -> Self:
+        """Return the paper's frames at another sample rate: as long and as often, bands up to half the rate.
+
+        Parameters
+        ----------
+        sr : int
+            Sample rate in Hz.
+        **settings
+            Others, such as ``n_mels``.
+
+        Raises
+        ------
+        ParameterError
+            If a setting is out of range.
+
+        Examples
+        --------
+        >>> wide = LogMel.at_rate(32000)
+        >>> wide.n_fft, wide.hop_length, wide.fmax, wide.n_frames(320000)
+        (2048, 1328, 16000.0, 240)
+        """
+        check_integer(sr, "sr", low=1)
+        times = sr / cls.sr
+        frames = {"n_fft": round(times * cls.n_fft), "hop_length": round(times * cls.hop_length)}
+        return cls(**{"sr": sr, "fmax": sr / 2, **frames, **settings})
+
+    @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
         """Return the `LogMel` of these settings; those that are missing keep their defaults.
 

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--snr", type=float, default=20.0, metavar="DB", help="events over background, in dB")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="length of a clip")
+    parser.add_argument("--sample-rate", type=int, default=16000, metavar="HZ", help="of the clips")
     add_common(parser)
     set_example(
         parser,
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
             events_per_clip=args.events_per_clip,
             snr_db=args.snr,
             clip_seconds=args.seconds,
+            sr=args.sample_rate,
             seed=args.seed,
             progress=progress,
         )

@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clips", type=int, metavar="N", help=f"clips to mix (default: {default.clips})")
     parser.add_argument("--folds", type=int, metavar="K", help=f"number of folds (default: {default.folds})")
+    parser.add_argument(
+        "--sample-rate", type=int, metavar="HZ", help="of clips and features (default: the protocol's)"
+    )
     parser.add_argument("--preset", choices=tuple(PRESETS), help="size of the networks (default: small)")
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="epochs of a training (default: the protocol's)"
@@ -101,5 +104,5 @@ def _plan(args: argparse.Namespace) -> Plan:
         return {name: value for name in names if (value := getattr(args, name)) is not None}
 
     make = Plan.quick if args.quick else Plan.of_protocol
-    options = given("clips", "folds", "seed") | {"systems": tuple(args.systems)}
+    options = given("clips", "folds", "seed") | {"systems": tuple(args.systems), "sr": args.sample_rate}
     return make(args.protocol, given("preset", "epochs", "fresh"), **options)

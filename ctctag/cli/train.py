@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ctctag._progress import progress_bar, say
+from ctctag.audio import LogMel
 from ctctag.cli._common import add_common, print_json, set_example
 from ctctag.data import Dataset
 from ctctag.models import PRESETS, SYSTEMS
@@ -28,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fold", type=int, default=1, metavar="K", help="fold kept for testing; 0 trains on all"
     )
+    parser.add_argument(
+        "--sample-rate", type=int, default=LogMel.sr, metavar="HZ",
+        help="of the features: frames as long as the paper's, bands up to half of it",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=int, default=default.epochs, help="at most so many epochs")
     parser.add_argument("--patience", type=int, default=default.patience, help="epochs without improvement")
     parser.add_argument("--batch-size", type=int, default=default.batch_size, help="clips in a batch")
@@ -87,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             config,
             fold=args.fold or None,
             validation_fold=args.validation_fold,
+            log_mel=LogMel.at_rate(args.sample_rate),
             resume=args.resume,
             on_features=on_features,
             on_batch=on_batch,

@@ -133,6 +133,7 @@ def open_mixer(
     *,
     source: EventSource | str | Path | None = None,
     noise: NoiseSource | str | Path | None = None,
+    sr: int | None = None,
 ) -> Mixer:
     """Return the mixer that a data set was made by, to make more clips of its kind.
 
@@ -142,6 +143,8 @@ def open_mixer(
         A folder with ``dataset.toml``, as `mix_dataset` writes it.
     source, noise : optional
         Where the events and the noise are now; by default where ``dataset.toml`` says they were.
+    sr : int, optional
+        Sample rate of the clips to mix, in Hz; by default the data set's.
 
     Returns
     -------
@@ -171,6 +174,8 @@ def open_mixer(
         if name in mix  # TOML has no null: an event of any length is not written
     }
     options.setdefault("max_event_seconds", None)
+    if sr is not None:
+        settings = settings | {"sample_rate": sr}
     mixer = _mixer(root, settings, source, noise, settings["classes"], **options)
     return mixer.with_folds(mix["folds"], mix["seed"]) if mix["protocol"] == "honest" else mixer
 

@@ -35,6 +35,17 @@ def test_it_is_read_as_it_was_saved(plan, tmp_path):
     plan.save(tmp_path)  # the same again is no other experiment
 
 
+@pytest.mark.parametrize(("protocol", "usual"), [("paper", 16000), ("honest", 32000)])
+def test_features_have_the_rate_of_the_clips(protocol, usual):
+    assert Plan.of_protocol(protocol).log_mel().sr == usual
+    other = Plan.of_protocol(protocol, sr=22050)
+    assert other.mix["sr"] == other.log_mel().sr == 22050
+    assert other.command.endswith("--sample-rate 22050")
+    assert other.log_mel().n_frames(220500) == 240
+    assert "sample-rate" not in Plan.of_protocol(protocol, sr=usual).command
+    assert Plan.quick(protocol, sr=8000).mix["clip_seconds"] == 6.0
+
+
 def test_epochs_come_with_patience():
     assert Plan.of_protocol("paper", {"epochs": 7}).config("crap").patience == 7
 

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from ctctag.audio import LogMel
 from ctctag.data import Dataset, Mixer, mix_dataset
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.models import load_model
@@ -209,6 +210,22 @@ def test_resumed_training_on_fresh_clips_is_the_unbroken_one(small_data, tmp_pat
     whole, resumed = (arrays_of(tmp_path / name / "model.npz") for name in ("whole", "run"))
     for key in whole.keys() - {"metadata"}:
         np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
+
+
+def test_fresh_clips_have_the_rate_of_the_features(small_data, tmp_path, monkeypatch):
+    from ctctag.training import run
+
+    mixers = []
+    fresh_clips = run.FreshClips
+    monkeypatch.setattr(
+        run,
+        "FreshClips",
+        lambda mixer, *rest, **options: mixers.append(mixer) or fresh_clips(mixer, *rest, **options),
+    )
+    narrow = LogMel.at_rate(8000)  # the data set's clips have 16 kHz
+    trained = train_on_dataset(Dataset.open(small_data), tmp_path / "run", FRESH, fold=1, log_mel=narrow)
+    assert trained.model.log_mel == narrow
+    assert [mixer.sr for mixer in mixers] == [8000]
 
 
 def test_augment_needs_fresh_clips():

@@ -15,8 +15,8 @@ _CHOICES = (
     ("F-score", "of averages, or average of the classes' F", "mean of the classes' F; see the check"),
     ("outputs", "N = 16, and 17 for CTC", "the same; the blank is output 0"),
     ("features", "log mel, no sizes",
-     "16 kHz, STFT 1024 Hamming, hop 664, no centring: 240 frames for 10 s; 64 bands from 50 to 8000 Hz; "
-     "standardised on training clips"),
+     "paper: 16 kHz, STFT 1024 Hamming, hop 664, no centring: 240 frames for 10 s; 64 bands from 50 to "
+     "8000 Hz; standardised on training clips; honest: 32 kHz, as many frames and bands, up to 16 kHz"),
     ("pooling", "no sizes", "in frequency only, so that all 240 frames reach the output"),
     ("network", "no widths",
      "preset paper: four 3 × 3 convolutions of 64 maps, BiGRU 64; small: 16, 32, 64, 64 maps"),
@@ -26,7 +26,9 @@ _CHOICES = (
      "AdamW, one cycle up to 0.003 and back, moving average of the weights: the same in fewer epochs"),
     ("noise", "noise background", "paper: white at 20 dB; honest: real backgrounds at 20 dB"),
     ("events", "three or several a clip", "one to four different classes, cut to 2 s, never overlapping"),
-    ("decoding", "best path", "the same; the likeliest labelling may differ"),
+    ("decoding", "best path",
+     "the same; honest: of a blank whose bias was lowered by 1 after training; the likeliest labelling may "
+     "differ"),
     ("threshold", "none named", "0.5 for the three systems with sigmoids"),
 )  # fmt: skip
 

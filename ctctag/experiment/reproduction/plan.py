@@ -31,7 +31,7 @@ _TRAINING: dict[str, dict[str, Any]] = {
         "augment": True,
     },
 }
-# Half of what tells a dropped pen from keys lies above the 8 kHz that the paper's 16 kHz leave.
+# What tells a dropped pen from keys lies above the 8 kHz that the paper's rate leaves, too.
 _MIX: dict[str, dict[str, Any]] = {"paper": {}, "honest": {"sr": 32000}}
 
 

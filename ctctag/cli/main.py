@@ -1,11 +1,14 @@
 """The top of the command line: sub-commands, ``--config``, exit codes."""
 
 import argparse
+import contextlib
 import importlib
 import os
+import signal
 import sys
+import threading
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         args = _parse(arguments)
-        status = args.run(args) or 0
+        with _terminated_like_interrupted():
+            status = args.run(args) or 0
         sys.stdout.flush()  # a reader that has gone away is noticed here, not at exit
         return status
     except ParameterError as error:
@@ -52,6 +56,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ctctag: interrupted", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: the processes of several jobs end with the one that began them."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

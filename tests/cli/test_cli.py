@@ -1,9 +1,13 @@
 """The command, as it is typed: what it prints, what it exits with, what it leaves behind."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -305,3 +309,39 @@ def test_reproduce(tmp_path, capsys):
 def test_reproduce_report_of_nothing(tmp_path, capsys):
     assert main(["reproduce", "synthetic", str(tmp_path), "--report-only"]) == 1
     assert "holds no experiment (there is no experiment.json in it)" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs process groups")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_experiment_that_is_stopped_leaves_no_process_behind(tmp_path, number):
+    pytest.importorskip("joblib")
+    words = ["reproduce", "synthetic", str(tmp_path), "--quick", "--clips", "40", "--jobs", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ctctag", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert wait_for(lambda: list(tmp_path.glob("cells/*/log.jsonl")), 120)
+        process.send_signal(number)
+        assert process.communicate(timeout=60)[1].rstrip().endswith("ctctag: interrupted")
+        assert process.returncode == 130
+        assert wait_for(lambda: not group_exists(process.pid), 30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def group_exists(number):
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -44,6 +44,9 @@ class Augment:
         Reverse the polarity of every other event, at random.
     crop : bool
         Cut a long event at a random place, rather than keep its beginning.
+    layered : float
+        Probability that a second recording of the class is laid over an event, varied by itself and up to
+        10 dB softer: pairs of recordings are many more than recordings.
     snr_db : (float, float), optional
         Signal-to-noise ratio drawn evenly from this range, in place of the mixer's.
 
@@ -63,6 +66,7 @@ class Augment:
     tilt_points: int = 5
     sign: bool = True
     crop: bool = True
+    layered: float = 0.5
     snr_db: tuple[float, float] | None = (10.0, 25.0)
 
     def __post_init__(self) -> None:
@@ -71,6 +75,7 @@ class Augment:
         check_number(high, "speed[1]", high=2.0)
         check_number(self.tilt_db, "tilt_db", low=0)
         check_integer(self.tilt_points, "tilt_points", low=2)
+        check_number(self.layered, "layered", low=0, high=1)
         if self.snr_db is not None:
             check_range(self.snr_db, "snr_db")
 

@@ -25,6 +25,7 @@ RMS_LEVEL = 0.05  # of an event, full scale 1: -26 dB, so that most clips need n
 PEAK_LEVEL = 0.5
 PEAK_LIMIT = 0.99
 FADE_SECONDS = 0.01
+LAYER_DB = -10.0
 
 
 @dataclass(frozen=True)
@@ -198,30 +199,25 @@ class Mixer:
         count = int(rng.integers(low, high + 1))
         labels = rng.choice(self.classes, count, replace=not self.distinct).tolist()
 
-        sounds, parts = [], []
+        layers = []  # of each event: first sample within the event, sound, and part
         for label in labels:
-            key = self.source.draw(label, rng, allowed)
-            variation = augment.draw(rng) if augment else Variation()
-            whole = vary(self.source.load(key, self.sr), self.sr, variation)
-            length = whole.size
-            if self.max_event_seconds is not None:
-                length = min(length, round(self.max_event_seconds * self.sr))
-            crop = augment is not None and augment.crop
-            start = int(rng.integers(whole.size - length + 1)) if crop else 0
-            sound = self._cut(whole, start, length)
-            gain_db = self._normalising_gain_db(sound) + rng.uniform(-self.gain_db, self.gain_db)
-            sounds.append(sound)
-            parts.append(Part(key, label, 0.0, 0.0, gain_db, entropy, start, *vars(variation).values()))
+            layers.append([(0, *self._draw(label, entropy, rng, allowed, augment))])
+            if augment and augment.layered and rng.random() < augment.layered:
+                layers[-1].append(self._layer(layers[-1][0], rng, allowed, augment))
+        lengths = [max(first + sound.size for first, sound, _ in event) for event in layers]
 
-        onsets = self._place([sound.size for sound in sounds], parts, rng)
-        for index, (onset, sound) in enumerate(zip(onsets, sounds, strict=True)):
-            offset = onset + sound.size
-            parts[index] = replace(parts[index], onset=onset / self.sr, offset=offset / self.sr)
+        onsets = self._place(lengths, [event[0][2] for event in layers], rng)
+        sounds, parts = [], []
+        for onset, event in zip(onsets, layers, strict=True):
+            for first, sound, part in event:
+                begin, end = onset + first, onset + first + sound.size
+                sounds.append(sound)
+                parts.append(replace(part, onset=begin / self.sr, offset=end / self.sr))
         if self.noise is not None:
             snr_range = augment.snr_db if augment and augment.snr_db else self.snr_db
             key, start = self.noise.draw(rng, self.sr, allowed)
             background = self.noise.render(key, start, self.n_samples, self.sr, list(entropy))
-            gain_db = self._noise_gain_db(background, sounds, parts, rng.uniform(*snr_range))
+            gain_db = self._noise_gain_db(background, sounds, parts, sum(lengths), rng.uniform(*snr_range))
             parts.append(Part(key, "", 0.0, self.clip_seconds, gain_db, entropy, start))
             sounds.append(background)
         parts = [replace(part, gain_db=round(part.gain_db, 4)) for part in parts]
@@ -233,7 +229,8 @@ class Mixer:
             parts = [replace(part, gain_db=round(part.gain_db - down, 4)) for part in parts]
             samples = self._sum(sounds, parts)
         events = [
-            Event(part.label, round(part.onset, 6), round(part.offset, 6)) for part in parts if part.label
+            Event(label, round(onset / self.sr, 6), round((onset + length) / self.sr, 6))
+            for label, onset, length in zip(labels, onsets, lengths, strict=True)
         ]
         return Clip(samples, self.sr, events, parts)
 
@@ -275,6 +272,40 @@ class Mixer:
                 )
         return self._sum(sounds, parts)
 
+    def _draw(
+        self,
+        label: str,
+        entropy: tuple[int, ...],
+        rng: np.random.Generator,
+        allowed: Collection[int] | None,
+        augment: Augment | None,
+    ) -> tuple[Samples, Part]:
+        """Return a recording of a class, varied and cut, and its part without place."""
+        key = self.source.draw(label, rng, allowed)
+        variation = augment.draw(rng) if augment else Variation()
+        whole = vary(self.source.load(key, self.sr), self.sr, variation)
+        length = whole.size
+        if self.max_event_seconds is not None:
+            length = min(length, round(self.max_event_seconds * self.sr))
+        crop = augment is not None and augment.crop
+        start = int(rng.integers(whole.size - length + 1)) if crop else 0
+        sound = self._cut(whole, start, length)
+        gain_db = self._normalising_gain_db(sound) + rng.uniform(-self.gain_db, self.gain_db)
+        return sound, Part(key, label, 0.0, 0.0, gain_db, entropy, start, *vars(variation).values())
+
+    def _layer(
+        self,
+        under: tuple[int, Samples, Part],
+        rng: np.random.Generator,
+        allowed: Collection[int] | None,
+        augment: Augment,
+    ) -> tuple[int, Samples, Part]:
+        """Return another recording to lay over an event, and where: together no longer than the longer."""
+        _, lower, part = under
+        sound, upper = self._draw(part.label, part.seed, rng, allowed, augment)
+        first = int(rng.integers(max(lower.size - sound.size, 0) + 1))
+        return first, sound, replace(upper, gain_db=upper.gain_db + rng.uniform(LAYER_DB, 0.0))
+
     def _cut(self, whole: Samples, start: int, length: int) -> Samples:
         """Return part of an event, with a short fade wherever something was cut off."""
         if start == 0 and length == whole.size:
@@ -296,14 +327,19 @@ class Mixer:
         return float(20 * np.log10(wanted / max(size, 1e-6)))
 
     def _noise_gain_db(
-        self, background: Samples, sounds: Sequence[Samples], parts: Sequence[Part], snr_db: float
+        self,
+        background: Samples,
+        sounds: Sequence[Samples],
+        parts: Sequence[Part],
+        sounding: int,
+        snr_db: float,
     ) -> float:
         if sounds:
             energy = sum(
                 10 ** (part.gain_db / 10) * _power(sound) * sound.size
                 for part, sound in zip(parts, sounds, strict=True)
             )
-            wanted = energy / sum(sound.size for sound in sounds)
+            wanted = energy / sounding
         else:
             wanted = RMS_LEVEL**2  # a clip without events: as loud as if it had one
         return float(10 * np.log10(wanted / max(_power(background), 1e-12)) - snr_db)

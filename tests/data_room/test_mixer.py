@@ -1,3 +1,4 @@
+import itertools
 import re
 from dataclasses import replace
 
@@ -44,6 +45,34 @@ def test_events_do_not_overlap_are_distinct_and_in_order(synthetic, seed):
         assert 0 < event.offset - event.onset <= 2.0 + 1e-6
         ends.append(event.offset)
     assert ends[-1] <= 8.0
+
+
+@given(seed=st.integers(0, 2**40))
+@settings(max_examples=15, deadline=None)
+def test_layers_are_recordings_of_one_class_within_their_event(synthetic, seed):
+    clip = synthetic.mix(seed, augment=Augment(layered=1.0))
+    layers = [part for part in clip.parts if part.label]
+    assert [part.label for part in layers] == [label for label in clip.labels for _ in range(2)]
+    for event, under, over in zip(clip.events, layers[::2], layers[1::2], strict=True):
+        assert under.source != over.source
+        assert event.onset == pytest.approx(under.onset, abs=1e-6)
+        assert event.offset == pytest.approx(max(under.offset, over.offset), abs=1e-6)
+        assert under.onset <= over.onset
+        assert event.offset - event.onset <= 2.0
+    for before, after in itertools.pairwise(clip.events):
+        assert before.offset <= after.onset
+    ratio = 10 * np.log10(
+        np.square(clean(synthetic, clip)[sounding(synthetic, clip)]).mean()
+        / np.square(clip.samples - clean(synthetic, clip)).mean()
+    )
+    assert 8 < ratio < 27  # 10 to 25, of the powers of both layers: they may be in phase, or against it
+
+
+def test_layers_come_from_the_folds_allowed(events_folder):
+    mixer = Mixer(events_folder, events_per_clip=3).with_folds(2)
+    for seed in range(8):
+        for part in mixer.mix(seed, folds=2, augment=Augment(layered=1.0)).parts[:-1]:
+            assert part.source in mixer.source.pool(part.label, [2])
 
 
 @given(seed=st.integers(0, 2**40), augmented=st.booleans())
@@ -191,6 +220,7 @@ class TestVariation:
         [
             ({"speed": (1.1, 0.9)}, "speed must be a pair (low, high), got (1.1, 0.9) (swapped?)"),
             ({"speed": (0.1, 1.0)}, "speed[0] must be at least 0.5, got 0.1"),
+            ({"layered": 1.5}, "layered must be at least 0 and at most 1, got 1.5"),
             ({"tilt_db": -1}, "tilt_db must be at least 0, got -1"),
             ({"snr_db": (1, 2, 3)}, "snr_db must be a number or a pair (low, high), got (1, 2, 3)"),
         ],

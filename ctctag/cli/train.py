@@ -7,7 +7,7 @@ from typing import Any
 
 from ctctag._progress import progress_bar, say
 from ctctag.audio import LogMel
-from ctctag.cli._common import add_common, print_json, set_example
+from ctctag.cli._common import add_common, number_range, print_json, set_example
 from ctctag.data import Dataset
 from ctctag.models import PRESETS, SYSTEMS
 from ctctag.training import SCHEDULES, TrainingConfig, train_on_dataset
@@ -52,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh", type=int, default=default.fresh, metavar="N",
         help="mix N new clips for every epoch from the data set's recordings; 0: train on its own clips",
     )  # fmt: skip
+    parser.add_argument(
+        "--fresh-events", type=number_range, metavar="N|A-B",
+        help="events in a fresh clip (default: as in the data set)",
+    )  # fmt: skip
     parser.add_argument("--augment", action="store_true", help="vary the events of the fresh clips")
     parser.add_argument(
         "--blank-penalty", type=float, default=default.blank_penalty, metavar="NATS",
@@ -78,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         validation=args.validation,
         masks=args.masks,
         fresh=args.fresh,
+        fresh_events=args.fresh_events,
         augment=args.augment,
         blank_penalty=args.blank_penalty,
         seed=args.seed,

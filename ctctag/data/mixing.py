@@ -134,6 +134,7 @@ def open_mixer(
     source: EventSource | str | Path | None = None,
     noise: NoiseSource | str | Path | None = None,
     sr: int | None = None,
+    events_per_clip: tuple[int, int] | None = None,
 ) -> Mixer:
     """Return the mixer that a data set was made by, to make more clips of its kind.
 
@@ -145,6 +146,8 @@ def open_mixer(
         Where the events and the noise are now; by default where ``dataset.toml`` says they were.
     sr : int, optional
         Sample rate of the clips to mix, in Hz; by default the data set's.
+    events_per_clip : (int, int), optional
+        Least and most events of a clip; by default the data set's.
 
     Returns
     -------
@@ -174,6 +177,8 @@ def open_mixer(
         if name in mix  # TOML has no null: an event of any length is not written
     }
     options.setdefault("max_event_seconds", None)
+    if events_per_clip is not None:
+        options["events_per_clip"] = events_per_clip
     if sr is not None:
         settings = settings | {"sample_rate": sr}
     mixer = _mixer(root, settings, source, noise, settings["classes"], **options)

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from ctctag._checks import check_choice, check_integer, check_number
 from ctctag.exceptions import ParameterError
 from ctctag.models import PRESETS, SYSTEMS
@@ -49,6 +51,8 @@ class TrainingConfig:
     fresh : int
         Train on so many clips mixed afresh for every epoch, from the recordings that the data set was mixed
         from, in place of its own training clips (see `ctctag.training.FreshClips`); 0 trains on the latter.
+    fresh_events : (int, int), optional
+        Least and most events of a fresh clip; ``None``: as many as a clip of the data set may have.
     augment : bool
         Vary each event of the fresh clips (see `ctctag.data.Augment`).
     blank_penalty : float
@@ -72,6 +76,7 @@ class TrainingConfig:
     validation: float = 0.1
     masks: bool = False
     fresh: int = 0
+    fresh_events: tuple[int, int] | None = None
     augment: bool = False
     blank_penalty: float = 0.0
     seed: int = 0
@@ -88,6 +93,7 @@ class TrainingConfig:
             "validation": check_number(self.validation, "validation", low=0, high=0.5, exclude_low=True),
             "masks": bool(self.masks),
             "fresh": check_integer(self.fresh, "fresh", low=0),
+            "fresh_events": _checked_counts(self.fresh_events),
             "augment": bool(self.augment),
             "blank_penalty": check_number(self.blank_penalty, "blank_penalty", low=0),
             "seed": check_integer(self.seed, "seed", low=0),
@@ -95,6 +101,10 @@ class TrainingConfig:
         if checked["augment"] and not checked["fresh"]:
             raise ParameterError(
                 "augment varies the events of fresh clips: set fresh, too, to how many make an epoch"
+            )
+        if checked["fresh_events"] and not checked["fresh"]:
+            raise ParameterError(
+                "fresh_events is how many events a fresh clip has: set fresh, too, to how many make an epoch"
             )
         check_choice(self.system, "system", SYSTEMS)
         check_choice(self.preset, "preset", tuple(PRESETS))
@@ -120,3 +130,12 @@ class TrainingConfig:
         if unknown:
             raise ParameterError(f"{unknown[0]!r} is no training setting; there are {', '.join(known)}")
         return cls(**values)
+
+
+def _checked_counts(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if np.shape(value) != (2,):
+        raise ParameterError(f"fresh_events must be a pair (least, most), got {value!r}")
+    low = check_integer(value[0], "fresh_events[0]", low=0)
+    return low, check_integer(value[1], "fresh_events[1]", low=low)

@@ -255,7 +255,7 @@ def _fresh_clips(
     Where the folds are over recordings (protocol ``honest``), those of some folds are left out; where
     they are over clips, a recording may be heard in training and in test, as in the clips themselves.
     """
-    mixer = open_mixer(dataset.path, sr=log_mel.sr)
+    mixer = open_mixer(dataset.path, sr=log_mel.sr, events_per_clip=config.fresh_events)
     mixer.preload()
     folds = [number for number in range(1, mixer.folds + 1) if number not in left_out] or None
     augment = Augment() if config.augment else None

@@ -164,6 +164,8 @@ def test_hold_out():
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),
+        ({"fresh": 8, "fresh_events": 3}, "fresh_events must be a pair (least, most), got 3"),
+        ({"fresh": 8, "fresh_events": (3, 1)}, "fresh_events[1] must be at least 3, got 1"),
         ({"blank_penalty": -1.0}, "blank_penalty must be at least 0, got -1"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1, got 1"),
         ({"schedule": "warm"}, "schedule must be one of 'constant', 'one-cycle', 'cosine', got 'warm'"),
@@ -210,6 +212,24 @@ def test_resumed_training_on_fresh_clips_is_the_unbroken_one(small_data, tmp_pat
     whole, resumed = (arrays_of(tmp_path / name / "model.npz") for name in ("whole", "run"))
     for key in whole.keys() - {"metadata"}:
         np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
+
+
+def test_fresh_clips_have_as_many_events_as_wanted(small_data, tmp_path, monkeypatch):
+    mix, counts = Mixer.mix, []
+
+    def watched(self, seed, **options):
+        clip = mix(self, seed, **options)
+        counts.append(len(clip.events))
+        return clip
+
+    monkeypatch.setattr(Mixer, "mix", watched)
+    config = TrainingConfig(**{**FRESH.to_dict(), "fresh_events": [3, 3]})  # as JSON has it
+    train_on_dataset(Dataset.open(small_data), tmp_path / "run", config, fold=1)
+    assert set(counts) == {3}
+    train_on_dataset(Dataset.open(small_data), tmp_path / "run", config, fold=1, resume=True)
+    message = "fresh_events is how many events a fresh clip has: set fresh, too, to how many make an epoch"
+    with pytest.raises(ParameterError, match=message):
+        TrainingConfig(fresh_events=(1, 2))
 
 
 def test_fresh_clips_have_the_rate_of_the_features(small_data, tmp_path, monkeypatch):

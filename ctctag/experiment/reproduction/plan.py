@@ -28,8 +28,9 @@ _TRAINING: dict[str, dict[str, Any]] = {
         "ema": 0.998,
         "masks": True,
         "fresh": 2400,
+        "fresh_events": [2, 5],
         "augment": True,
-        "blank_penalty": 1.0,
+        "blank_penalty": 0.5,
     },
 }
 # What tells a dropped pen from keys lies above the 8 kHz that the paper's rate leaves, too.

@@ -21,7 +21,7 @@ from ctctag.data import Dataset
 from ctctag.exceptions import DataError
 from ctctag.experiment import Table, evaluate_model
 from ctctag.experiment.machine import machine
-from ctctag.models import SYSTEMS, TrainedModel
+from ctctag.models import SYSTEMS
 from ctctag.models.files import versions
 from ctctag.training import TrainingConfig, train_on_dataset
 
@@ -83,12 +83,6 @@ def config_of(system: str, variant: Variant, clips: int, seen: int) -> TrainingC
     return TrainingConfig(system=system, seed=1, epochs=epochs, patience=epochs, **variant.training)
 
 
-def lower_blank(model: TrainedModel, penalty: float) -> None:
-    """Make the blank less likely, where the system has one."""
-    if model.network.head.blank is not None:
-        model.network.params["dense.bias"][model.network.head.blank] -= penalty
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
@@ -117,7 +111,7 @@ def main() -> None:
                 log_mel=LogMel.at_rate(variant.sr, n_mels=variant.n_mels),
                 on_epoch=lambda record, label=f"{system}, {name}": say(f"{label}: {json.dumps(record)}"),
             )  # fmt: skip
-            lower_blank(run.model, variant.penalty)
+            run.model.network.lower_blank(variant.penalty)
             scores = evaluate_model(run.model, dataset, fold=VALIDATION).scores
             seconds = sum(record["seconds"] for record in run.history)
             results.append(

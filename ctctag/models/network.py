@@ -131,6 +131,11 @@ class Network:
         loss, dscores = self.head.loss_and_grad(scores, targets, lengths)
         return loss, self.backward(dscores, cache)
 
+    def lower_blank(self, nats: float) -> None:
+        """Take so much off the blank's bias; a system without a blank stays as it is."""
+        if self.head.blank is not None:
+            self.params["dense.bias"][self.head.blank] -= nats
+
     def tag_probs(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Array:
         """Return the probability that each class occurs in each clip, shape ``(N, n_classes)``.
 

@@ -124,8 +124,7 @@ class Trainer:
     def restore_best(self) -> None:
         """Give the network the best weights seen, with the blank's bias as much lower as the settings say."""
         self._load_weights(self._best)
-        if self.network.head.blank is not None:
-            self.network.params["dense.bias"][self.network.head.blank] -= self.config.blank_penalty
+        self.network.lower_blank(self.config.blank_penalty)
 
     # -- saving and resuming -------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from ctctag._threads import run_tasks
 from ctctag.audio import read_audio
 from ctctag.data.folders import find_recordings
 from ctctag.data.folding import assign_folds
+from ctctag.data.sources import Recording
 from ctctag.exceptions import DataError
 
 __all__ = ["NoiseSource", "RecordedNoise", "WhiteNoise", "open_noise", "seamless_loop"]
@@ -86,6 +87,8 @@ class RecordedNoise(NoiseSource):
     root : path-like
         The folder, searched with its subfolders; a ``manifest.csv`` in it or above it may name the source
         recording and the fold of each file (see `open_source`).
+    recordings : sequence of Recording, optional
+        Which of them to use, such as those of a licence; by default all.
 
     Raises
     ------
@@ -93,10 +96,14 @@ class RecordedNoise(NoiseSource):
         If the folder is missing or holds no recording.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, recordings: Sequence[Recording] | None = None) -> None:
         self.root = Path(root)
         self.name = str(root)
-        self.recordings = {recording.key: recording for recording in find_recordings(self.root)}
+        if recordings is None:
+            recordings = find_recordings(self.root)
+        self.recordings = {recording.key: recording for recording in recordings}
+        if not self.recordings:
+            raise DataError(f"{root}: recordings is empty, but noise needs at least one")
         self._folds = {key: recording.fold for key, recording in self.recordings.items()}
         self._loops: dict[tuple[str, int], Samples] = {}
         self._pools: dict[frozenset[int] | None, list[str]] = {}
@@ -164,7 +171,7 @@ class RecordedNoise(NoiseSource):
             given=[recording.fold for recording in recordings],
             where=self.name,
         )
-        folded = RecordedNoise(self.root)
+        folded = RecordedNoise(self.root, recordings)
         folded._folds = dict(zip(self.recordings, numbers, strict=True))
         folded._loops = self._loops
         return folded

@@ -1,11 +1,13 @@
 """Every choice that a training run depends on, in one place and one file."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from ctctag._checks import check_choice, check_integer, check_number
+from ctctag.data import Augment
 from ctctag.exceptions import ParameterError
 from ctctag.models import PRESETS, SYSTEMS
 
@@ -53,8 +55,9 @@ class TrainingConfig:
         from, in place of its own training clips (see `ctctag.training.FreshClips`); 0 trains on the latter.
     fresh_events : (int, int), optional
         Least and most events of a fresh clip; ``None``: as many as a clip of the data set may have.
-    augment : bool
-        Vary each event of the fresh clips (see `ctctag.data.Augment`).
+    augment : bool or dict
+        Vary each event of the fresh clips; a dict has parameters of `ctctag.data.Augment` that are not its
+        defaults, such as ``{"layered": 0}``.
     blank_penalty : float
         When training has ended, so much is taken off the blank's bias, in nats; systems without a blank have
         nothing to take it from. A network that is not sure says blank: on recordings it never heard, half a
@@ -77,7 +80,7 @@ class TrainingConfig:
     masks: bool = False
     fresh: int = 0
     fresh_events: tuple[int, int] | None = None
-    augment: bool = False
+    augment: bool | dict[str, Any] = False
     blank_penalty: float = 0.0
     seed: int = 0
 
@@ -94,7 +97,7 @@ class TrainingConfig:
             "masks": bool(self.masks),
             "fresh": check_integer(self.fresh, "fresh", low=0),
             "fresh_events": _checked_counts(self.fresh_events),
-            "augment": bool(self.augment),
+            "augment": _checked_augment(self.augment),
             "blank_penalty": check_number(self.blank_penalty, "blank_penalty", low=0),
             "seed": check_integer(self.seed, "seed", low=0),
         }
@@ -130,6 +133,20 @@ class TrainingConfig:
         if unknown:
             raise ParameterError(f"{unknown[0]!r} is no training setting; there are {', '.join(known)}")
         return cls(**values)
+
+
+def _checked_augment(value: Any) -> bool | dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return bool(value)
+    known = [field.name for field in fields(Augment)]
+    unknown = sorted(value.keys() - set(known))
+    if unknown:
+        raise ParameterError(f"augment: {unknown[0]!r} is no variation; there are {', '.join(known)}")
+    given: dict[str, Any] = {
+        name: tuple(part) if isinstance(part, list) else part for name, part in value.items()
+    }
+    Augment(**given)  # checks them
+    return given or True
 
 
 def _checked_counts(value: Any) -> tuple[int, int] | None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._checks import check_integer
-from ctctag.audio import LogMel, Standardiser
+from ctctag._checks import check_integer, check_number
+from ctctag.audio import LogMel, Standardiser, resample
 from ctctag.data import Augment, Mixer
 from ctctag.training.batches import Batch, ahead
 from ctctag.training.masks import SpectrogramMasks
@@ -38,6 +38,10 @@ class FreshClips:
         Vary each event.
     masks : SpectrogramMasks, optional
         Mask each clip.
+    narrow : float
+        Probability that a mixture sounds as if it had been recorded at half the rate: nothing is left above
+        a quarter of it. A network that hears up to 16 kHz then learns to do without, as it must on speech
+        recorders and old files.
     seed : int
         With epoch and clip number it decides everything about a clip.
     standardiser : Standardiser, optional
@@ -58,6 +62,7 @@ class FreshClips:
         folds: Collection[int] | None = None,
         augment: Augment | None = None,
         masks: SpectrogramMasks | None = None,
+        narrow: float = 0.0,
         seed: int = 0,
         standardiser: Standardiser | None = None,
     ) -> None:
@@ -67,6 +72,7 @@ class FreshClips:
         self.folds = folds
         self.augment = augment
         self.masks = masks
+        self.narrow = check_number(narrow, "narrow", low=0, high=1)
         self.seed = check_integer(seed, "seed", low=0)
         self._number = {label: index for index, label in enumerate(mixer.classes)}
         self.standardiser = standardiser or Standardiser.fit(
@@ -79,7 +85,11 @@ class FreshClips:
     def mix(self, epoch: int, index: int) -> tuple[Array, list[int]]:
         """Return features, shape (T, F), not standardised, and label sequence of one mixture."""
         clip = self.mixer.mix([self.seed, epoch, index], folds=self.folds, augment=self.augment)
-        return self.log_mel(clip.samples), [self._number[label] for label in clip.labels]
+        samples = clip.samples
+        if self.narrow and np.random.default_rng([self.seed, epoch, index, 2]).random() < self.narrow:
+            rate = self.mixer.sr
+            samples = resample(resample(samples, rate, rate // 2), rate // 2, rate)[: samples.size]
+        return self.log_mel(samples), [self._number[label] for label in clip.labels]
 
     def shuffled(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch, mixed ahead on a thread of their own; `seed` has no part in it."""

@@ -258,7 +258,8 @@ def _fresh_clips(
     mixer = open_mixer(dataset.path, sr=log_mel.sr, events_per_clip=config.fresh_events)
     mixer.preload()
     folds = [number for number in range(1, mixer.folds + 1) if number not in left_out] or None
-    augment = Augment() if config.augment else None
+    varied = config.augment if isinstance(config.augment, dict) else {}
+    augment = Augment(**varied) if config.augment else None
     return FreshClips(
         mixer, log_mel, config.fresh, folds=folds, augment=augment, masks=masks, seed=config.seed
     )

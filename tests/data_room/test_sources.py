@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ctctag.audio import write_audio
-from ctctag.data import SyntheticSource, open_noise, open_source, synthesize
+from ctctag.data import RecordedNoise, SyntheticSource, open_noise, open_source, synthesize
 from ctctag.data.folding import assign_folds
 from ctctag.data.noise import seamless_loop
 from ctctag.data.sources import trim_silence
@@ -296,6 +296,17 @@ class TestNoise:
         message = f"{path}: is silent, so it cannot be scaled to a signal-to-noise ratio"
         with pytest.raises(DataError, match="^" + re.escape(message) + "$"):
             open_noise(tmp_path).preload(16000)
+
+    def test_only_some_recordings_of_a_folder(self, tmp_path, write_sound):
+        for number in range(4):
+            write_sound(tmp_path / f"n{number}.wav", pitch=100.0 + number)
+        every = list(open_noise(tmp_path).recordings.values())
+        noise = RecordedNoise(tmp_path, every[1:3])
+        assert set(noise.recordings) == set(noise.with_folds(2, seed=0).recordings) == {"n1.wav", "n2.wav"}
+        rng = np.random.default_rng(0)
+        assert {noise.draw(rng, 16000)[0] for _ in range(30)} == {"n1.wav", "n2.wav"}
+        with pytest.raises(DataError, match="recordings is empty, but noise needs at least one"):
+            RecordedNoise(tmp_path, [])
 
     def test_folds_of_noise_are_by_source_recording(self, tmp_path, write_sound):
         rows = "path,class,source_id,cv_fold\n"

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from ctctag.audio import LogMel
+from ctctag.audio import LogMel, hz_to_mel, mel_to_hz
 from ctctag.data import Augment, Mixer, open_source
 from ctctag.exceptions import ParameterError
 from ctctag.training import FreshClips, SpectrogramMasks
@@ -52,6 +52,23 @@ def test_standardised(mixer):
     np.testing.assert_allclose(x.std(axis=(0, 1)), 1, atol=1e-3)
 
 
+def test_narrow_mixtures_have_nothing_in_the_upper_half_of_the_band(mixer):
+    log_mel = LogMel(n_mels=32)
+    wide, narrow, some = (FreshClips(mixer, log_mel, 20, narrow=p) for p in (0.0, 1.0, 0.5))
+    edges = mel_to_hz(np.linspace(*hz_to_mel([log_mel.fmin, log_mel.fmax]), log_mel.n_mels + 2))
+    upper = np.flatnonzero(edges[:-2] > 4300)  # where the resampling filter has closed
+    lower = np.flatnonzero(edges[2:] < 3000)
+    narrowed = []
+    for index in range(20):
+        (full, labels), (half, same), either = (clips.mix(1, index) for clips in (wide, narrow, some))
+        assert labels == same == either[1]
+        np.testing.assert_allclose(half[:, lower], full[:, lower], atol=0.2)
+        assert half[:, upper].mean() < full[:, upper].mean() - 4  # nats: 35 dB
+        narrowed.append(np.array_equal(either[0], half))
+        assert narrowed[-1] or np.array_equal(either[0], full)
+    assert 3 < sum(narrowed) < 17
+
+
 def test_masks_stay_within_bounds():
     masks = SpectrogramMasks(time_masks=1, max_frames=5, mel_masks=1, max_bands=3)
     widths = set()
@@ -77,3 +94,5 @@ def test_bad_settings(mixer):
         SpectrogramMasks(max_bands=-1)
     with pytest.raises(ParameterError, match=re.escape("clips_per_epoch must be at least 1, got 0")):
         FreshClips(mixer, LogMel(), 0)
+    with pytest.raises(ParameterError, match=re.escape("narrow must be at least 0 and at most 1, got 2")):
+        FreshClips(mixer, LogMel(), 5, narrow=2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ctctag.audio import LogMel
-from ctctag.data import Dataset, Mixer, mix_dataset
+from ctctag.data import Augment, Dataset, Mixer, mix_dataset
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.models import load_model
 from ctctag.training import RunFolder, TrainingConfig, hold_out, train_on_dataset
@@ -252,6 +252,31 @@ def test_augment_needs_fresh_clips():
     message = "augment varies the events of fresh clips: set fresh, too, to how many make an epoch"
     with pytest.raises(ParameterError, match=message):
         TrainingConfig(augment=True)
+
+
+def test_events_are_varied_as_wanted(small_data, tmp_path, monkeypatch):
+    mix, settings = Mixer.mix, []
+
+    def watched(self, seed, **options):
+        settings.append(options["augment"])
+        return mix(self, seed, **options)
+
+    monkeypatch.setattr(Mixer, "mix", watched)
+    values = {**FRESH.to_dict(), "augment": {"layered": 0, "speed": [0.9, 1.1]}}  # as JSON has it
+    train_on_dataset(Dataset.open(small_data), tmp_path / "run", TrainingConfig(**values), fold=1)
+    assert set(settings) == {Augment(layered=0, speed=(0.9, 1.1))}
+    train_on_dataset(
+        Dataset.open(small_data), tmp_path / "run", TrainingConfig(**values), fold=1, resume=True
+    )
+    assert TrainingConfig(**values | {"augment": {}}).augment is True
+
+
+def test_variations_are_checked():
+    message = "augment: 'layer' is no variation; there are speed, tilt_db, tilt_points, sign, crop, layered, "
+    with pytest.raises(ParameterError, match=message):
+        TrainingConfig(fresh=8, augment={"layer": 1})
+    with pytest.raises(ParameterError, match="layered must be at least 0 and at most 1, got 2"):
+        TrainingConfig(fresh=8, augment={"layered": 2})
 
 
 def mixed_in_three_folds(tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag import metrics
-from ctctag.audio import LogMel, read_audio
+from ctctag.audio import LogMel, read_audio, shift_samples, shifts_of
 from ctctag.exceptions import AudioError, CtctagError, DataError, ParameterError
 from ctctag.models import TrainedModel, build, forward_windows, load_model, save_model
 from ctctag.models.heads import multi_hot
@@ -66,7 +66,7 @@ class Tagging:
     tags : tuple of Tag
         In order of occurrence, where the system knows it.
     ordered : bool
-        Whether it does. The order is that of CTC's best path, which need not be the likeliest order.
+        Whether it does. CTC's best path need not spell the likeliest order; its beam nearly always does.
     probabilities : dict
         Probability of every class, by name.
     frame_probs : ndarray, shape (T, C)
@@ -103,7 +103,7 @@ class Tagger:
         Feature settings; the paper's by default.
     epochs, batch_size, learning_rate, schedule, weight_decay : optional
         See `ctctag.training.TrainingConfig`.
-    clip_norm, ema, patience, validation, masks, blank_penalty, seed : optional
+    clip_norm, ema, patience, validation, masks, blank_penalty, decoder, shifts, seed : optional
         See there, too.
 
     Attributes
@@ -139,6 +139,8 @@ class Tagger:
         validation: float = 0.1,
         masks: bool = False,
         blank_penalty: float = 0.0,
+        decoder: str = "best-path",
+        shifts: int = 1,
         seed: int = 0,
     ) -> None:
         self.system = system
@@ -155,6 +157,8 @@ class Tagger:
         self.validation = validation
         self.masks = masks
         self.blank_penalty = blank_penalty
+        self.decoder = decoder
+        self.shifts = shifts
         self.seed = seed
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -234,7 +238,15 @@ class Tagger:
         trainer.restore_best()
         self.history_ = trainer.history
         return self._adopt(
-            TrainedModel(network, classes, log_mel, standardiser, {"training": config.to_dict()})
+            TrainedModel(
+                network,
+                classes,
+                log_mel,
+                standardiser,
+                {"training": config.to_dict()},
+                decoder=config.decoder,
+                shifts=config.shifts,
+            )
         )
 
     def tag(self, clip: Clip) -> Tagging:
@@ -254,13 +266,16 @@ class Tagger:
         """
         model = self._model()
         samples = _samples(clip, model.log_mel)
-        x = model.standardiser(model.log_mel(samples))
-        logits = forward_windows(model.network, x)
-        times = model.log_mel.frame_times(len(x))
+        views = [
+            model.standardiser(model.log_mel(shift_samples(samples, shift)))
+            for shift in shifts_of(model.shifts, model.log_mel.hop_length)
+        ]
         head = model.network.head
+        logits = head.mean_logits([forward_windows(model.network, x) for x in views])
+        times = model.log_mel.frame_times(len(views[0]))
         scores = logits[np.newaxis] if head.framewise else logits
-        lengths = np.array([len(x)])
-        events = head.decode(scores, lengths)[0]
+        lengths = np.array([len(views[0])])
+        events = head.decode(scores, lengths, model.decoder)[0]
         probs = head.tag_probs(scores, lengths)[0]
         return Tagging(
             tags=tuple(
@@ -326,7 +341,13 @@ class Tagger:
     @classmethod
     def from_model(cls, model: TrainedModel) -> "Tagger":
         """Return a tagger with a trained model."""
-        tagger = cls(model.network.system, model.network.preset, log_mel=model.log_mel)
+        tagger = cls(
+            model.network.system,
+            model.network.preset,
+            log_mel=model.log_mel,
+            decoder=model.decoder,
+            shifts=model.shifts,
+        )
         return tagger._adopt(model)
 
     def _adopt(self, model: TrainedModel) -> "Tagger":

@@ -7,6 +7,7 @@ from typing import Any
 
 from ctctag.cli._common import add_common, print_json, set_example
 from ctctag.exceptions import AudioError
+from ctctag.models import DECODERS
 from ctctag.tagger import Tagger, Tagging
 
 __all__ = ["add_arguments", "run"]
@@ -22,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a training run or model file (default: the shipped weights)",
     )
     parser.add_argument(
+        "--decoder", choices=DECODERS, help="how CRNN-CTC's scores are read (default: as the model says)"
+    )
+    parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw spectrogram and frame probabilities (one AUDIO)"
     )
     add_common(parser, seed=None)
@@ -34,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"ctctag: --plot draws one clip, but {len(args.audio)} were given", file=sys.stderr)
         return 2
     tagger = Tagger.load(args.model) if args.model else Tagger.pretrained()
+    if args.decoder:
+        tagger.model_.decoder = args.decoder
     failed = False
     results = []
     for path in args.audio:

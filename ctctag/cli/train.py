@@ -9,7 +9,7 @@ from ctctag._progress import progress_bar, say
 from ctctag.audio import LogMel
 from ctctag.cli._common import add_common, number_range, print_json, set_example
 from ctctag.data import Dataset
-from ctctag.models import PRESETS, SYSTEMS
+from ctctag.models import DECODERS, PRESETS, SYSTEMS
 from ctctag.training import SCHEDULES, TrainingConfig, train_on_dataset
 
 __all__ = ["add_arguments", "run"]
@@ -61,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--blank-penalty", type=float, default=default.blank_penalty, metavar="NATS",
         help="make the trained network's blank less likely by so much",
     )  # fmt: skip
+    parser.add_argument(
+        "--decoder", choices=DECODERS, default=default.decoder,
+        help="how the trained CRNN-CTC reads its scores: likeliest path, or likeliest labelling",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shifts", type=int, default=default.shifts, metavar="N",
+        help="the trained network listens N times, its frames a quarter of a hop apart, and takes the mean",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with the run in RUN, if there is one")
     add_common(parser)
     set_example(parser, "ctctag train office --system crnn-ctc --fold 1 --out runs/ctc1")
@@ -85,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
         fresh_events=args.fresh_events,
         augment=args.augment,
         blank_penalty=args.blank_penalty,
+        decoder=args.decoder,
+        shifts=args.shifts,
         seed=args.seed,
     )
     dataset = Dataset.open(args.data)

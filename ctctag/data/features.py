@@ -15,7 +15,7 @@ import ctctag
 from ctctag._checks import check_integer
 from ctctag._files import staged_folder
 from ctctag._threads import run_tasks
-from ctctag.audio import LogMel, read_audio, resample
+from ctctag.audio import LogMel, read_audio, resample, shift_samples
 from ctctag.data._counter import Counter, Progress
 from ctctag.data.dataset import Dataset
 from ctctag.exceptions import DataError, ParameterError
@@ -57,6 +57,7 @@ class Features:
         dataset: Dataset,
         log_mel: LogMel | None = None,
         *,
+        shift: int = 0,
         cache_dir: str | Path | None = None,
         progress: Progress | None = None,
     ) -> "Features":
@@ -68,6 +69,8 @@ class Features:
             The clips. Files of a higher sample rate are resampled to the features'.
         log_mel : LogMel, optional
             The features; by default ``LogMel()``, the paper's.
+        shift : int
+            Every frame lies so many samples later (see `ctctag.audio.shift_samples`).
         cache_dir : path-like, optional
             Where features are kept, each in a folder of its own; by default ``features`` in the data set. It
             may be removed at any time.
@@ -107,14 +110,14 @@ class Features:
         """
         log_mel = LogMel() if log_mel is None else log_mel
         folder = Path(cache_dir) if cache_dir is not None else dataset.path / "features"
-        path = folder / _key(dataset, log_mel)
+        path = folder / _key(dataset, log_mel, shift)
         found = _open(path, log_mel)
         if found is not None:
             return found
         shutil.rmtree(path, ignore_errors=True)  # cut off or of another format
         try:
             with staged_folder(path) as staged:
-                _compute(dataset, log_mel, staged, Counter(len(dataset), progress))
+                _compute(dataset, log_mel, shift, staged, Counter(len(dataset), progress))
         except (OSError, DataError) as error:
             found = _open(path, log_mel)  # another process was faster
             if found is None:
@@ -159,9 +162,10 @@ class Features:
         return x, lengths
 
 
-def _key(dataset: Dataset, log_mel: LogMel) -> str:
+def _key(dataset: Dataset, log_mel: LogMel, shift: int) -> str:
     total = hashlib.blake2b(digest_size=16)
-    total.update(json.dumps([ctctag.__version__, log_mel.to_dict()], sort_keys=True).encode())
+    settings = log_mel.to_dict() | ({"shift": shift} if shift else {})
+    total.update(json.dumps([ctctag.__version__, settings], sort_keys=True).encode())
     for digest in dataset.audio_hashes():
         total.update(digest)
     return total.hexdigest()
@@ -176,14 +180,14 @@ def _open(path: Path, log_mel: LogMel) -> Features | None:
     return None
 
 
-def _compute(dataset: Dataset, log_mel: LogMel, folder: Path, counter: Counter) -> None:
+def _compute(dataset: Dataset, log_mel: LogMel, shift: int, folder: Path, counter: Counter) -> None:
     offsets = [0]
     with (folder / _FRAMES).open("wb") as stream:
         for start in range(0, len(dataset), _BLOCK):
             block: dict[int, npt.NDArray[Any]] = {}
 
             def compute(index: int, block: dict[int, npt.NDArray[Any]] = block) -> None:
-                block[index] = _features(dataset.path_of(index), log_mel)
+                block[index] = _features(dataset.path_of(index), log_mel, shift)
                 counter.step()
 
             indices = range(start, min(start + _BLOCK, len(dataset)))
@@ -195,7 +199,7 @@ def _compute(dataset: Dataset, log_mel: LogMel, folder: Path, counter: Counter) 
     (folder / _INDEX).write_text(json.dumps(contents) + "\n", encoding="utf-8")
 
 
-def _features(path: Path, log_mel: LogMel) -> npt.NDArray[np.float32]:
+def _features(path: Path, log_mel: LogMel, shift: int) -> npt.NDArray[np.float32]:
     samples, sr = read_audio(path)
     if sr < log_mel.sr and sr < 2 * log_mel.fmax:
         raise DataError(
@@ -209,4 +213,4 @@ def _features(path: Path, log_mel: LogMel) -> npt.NDArray[np.float32]:
             f"{path}: lasts {samples.size / log_mel.sr:.3f} s, less than one frame of "
             f"{log_mel.n_fft / log_mel.sr:.3f} s"
         )
-    return log_mel(samples)
+    return log_mel(shift_samples(samples, shift))

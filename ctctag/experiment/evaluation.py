@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ctctag._files import atomic_path
+from ctctag.audio import shifts_of
 from ctctag.data import Dataset, Features
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.experiment.tables import Table
-from ctctag.models import TrainedModel, load_model
+from ctctag.models import DECODERS, TrainedModel, load_model
 from ctctag.training import Clips, Predictions, RunFolder, predict, score_predictions
 
 __all__ = ["ClipResult", "Evaluation", "class_table", "evaluate_model", "evaluate_run", "summary_lines"]
@@ -45,6 +46,8 @@ class Evaluation:
         Probabilities and events, for figures and tests of significance.
     data : dict
         Path and fingerprint of the data set.
+    decoder : str
+        How CRNN-CTC's scores were read: ``"best-path"`` or ``"beam"``.
     trained_on : bool
         Whether clips that the network was trained on are among these.
     """
@@ -56,6 +59,7 @@ class Evaluation:
     clips: list[ClipResult]
     predictions: Predictions = field(repr=False)
     data: dict[str, Any] = field(default_factory=dict)
+    decoder: str = DECODERS[0]
     trained_on: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +68,7 @@ class Evaluation:
             "system": self.system,
             "preset": self.preset,
             "fold": self.fold,
+            "decoder": self.decoder,
             "data": self.data,
             "trained_on": self.trained_on,
             "scores": self.scores,
@@ -76,6 +81,8 @@ def evaluate_model(
     dataset: Dataset,
     *,
     fold: int | None = None,
+    decoder: str | None = None,
+    shifts: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure a model on one fold of a data set, or on all of it.
@@ -88,6 +95,10 @@ def evaluate_model(
         The clips.
     fold : int, optional
         The fold; ``None`` takes every clip.
+    decoder : {"best-path", "beam"}, optional
+        How CRNN-CTC's scores are read, in place of the model's own way.
+    shifts : int, optional
+        How often the model listens to each clip, in place of its own number.
     progress : callable, optional
         Called with (clips done, clips in all).
 
@@ -107,10 +118,14 @@ def evaluate_model(
             f"{dataset.path}: its classes are not the model's"
             + (f" (only one of the two has {', '.join(missing[:4])})" if missing else " (the order differs)")
         )
-    features = Features.build(dataset, model.log_mel, progress=progress)
     indices = np.arange(len(dataset)) if fold is None else dataset.split(fold)[1]
-    clips = Clips(features, dataset.label_sets_or_sequences(), model.standardiser, indices)
-    predictions = predict(model.network, clips, progress=progress)
+    targets = dataset.label_sets_or_sequences()
+    views = []
+    for shift in shifts_of(model.shifts if shifts is None else shifts, model.log_mel.hop_length):
+        features = Features.build(dataset, model.log_mel, shift=shift, progress=progress)
+        views.append(Clips(features, targets, model.standardiser, indices))
+    decoder = decoder or model.decoder
+    predictions = predict(model.network, views, decoder=decoder, progress=progress)
     if not dataset.has_order:
         predictions.ordered = False  # nothing to hold the order against
 
@@ -123,7 +138,9 @@ def evaluate_model(
     ]
     scores = score_predictions(predictions, model.classes)
     data = {"path": str(dataset.path), "fingerprint": dataset.fingerprint()}
-    return Evaluation(model.network.system, model.network.preset, fold, scores, results, predictions, data)
+    return Evaluation(
+        model.network.system, model.network.preset, fold, scores, results, predictions, data, decoder
+    )
 
 
 def evaluate_run(
@@ -131,6 +148,8 @@ def evaluate_run(
     data: str | Path | None = None,
     *,
     fold: int | None = None,
+    decoder: str | None = None,
+    shifts: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure the model of a run's folder; of its own test clips it leaves ``evaluation.json`` there.
@@ -144,6 +163,10 @@ def evaluate_run(
     fold : int, optional
         The fold to measure on; 0 takes every clip. By default the fold that the run kept for testing when
         measured on its own data, and every clip of other data.
+    decoder : {"best-path", "beam"}, optional
+        How CRNN-CTC's scores are read, in place of the model's own way.
+    shifts : int, optional
+        How often the model listens to each clip, in place of its own number.
     progress : callable, optional
         Called with (clips done, clips in all).
 
@@ -177,7 +200,9 @@ def evaluate_run(
             raise ParameterError(
                 f"{path} was trained on every clip of {dataset.path}: it has no test fold. Name other data"
             )
-    result = evaluate_model(model, dataset, fold=fold or None, progress=progress)
+    result = evaluate_model(
+        model, dataset, fold=fold or None, decoder=decoder, shifts=shifts, progress=progress
+    )
     result.trained_on = own and result.fold != model.info.get("fold")
     if folder and own and not result.trained_on:
         with atomic_path(folder.path / "evaluation.json") as temporary:
@@ -216,6 +241,9 @@ def summary_lines(result: Evaluation) -> list[str]:
             + f" in {scores['reference_labels']} labels)",
             f"exact sequences {scores['exact_sequence_rate']:.3f}, order of pairs "
             + ("n/a" if scores["order_accuracy"] is None else f"{scores['order_accuracy']:.3f}"),
-            "(best path; the likeliest labelling may differ)",
         ]
+        if result.decoder == DECODERS[0]:
+            lines.append("(best path; the likeliest labelling, --decoder beam, may differ)")
+        else:
+            lines.append("(the likeliest labelling that a beam search finds)")
     return lines

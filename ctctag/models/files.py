@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 import ctctag
+from ctctag._checks import check_choice, check_integer
 from ctctag._files import atomic_path
 from ctctag.audio import LogMel, Standardiser
 from ctctag.exceptions import ModelError, ParameterError
+from ctctag.models.heads import DECODERS
 from ctctag.models.network import Network, build
 
 __all__ = ["FORMAT_VERSION", "TrainedModel", "load_model", "save_model", "versions"]
@@ -58,6 +60,11 @@ class TrainedModel:
         Mean and standard deviation of each band over the training set.
     info : dict
         What the trainer noted: data, seeds, versions, scores. Plain JSON values.
+    decoder : {"best-path", "beam"}
+        How CRNN-CTC's scores become tags: likeliest path, or likeliest labelling that a beam search finds.
+    shifts : int
+        How often it listens to a clip, each time with the frames a quarter of a hop later; the probabilities
+        of each frame are averaged (see `ctctag.audio.shifts_of`).
     """
 
     network: Network
@@ -65,8 +72,12 @@ class TrainedModel:
     log_mel: LogMel
     standardiser: Standardiser
     info: dict[str, Any] = field(default_factory=dict)
+    decoder: str = DECODERS[0]
+    shifts: int = 1
 
     def __post_init__(self) -> None:
+        check_choice(self.decoder, "decoder", DECODERS)
+        check_integer(self.shifts, "shifts", low=1)
         if len(self.classes) != self.network.n_classes:
             raise ParameterError(
                 f"classes has {len(self.classes)} names, but the network has {self.network.n_classes} classes"
@@ -100,6 +111,8 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
         "preset": network.preset,
         "classes": list(model.classes),
         "blank": network.head.blank,
+        "decoder": model.decoder,
+        "shifts": model.shifts,
         "features": model.log_mel.to_dict(),
         "versions": versions(),
         "info": model.info,
@@ -152,6 +165,8 @@ def load_model(path: str | Path) -> TrainedModel:
             LogMel.from_dict(metadata["features"]),
             Standardiser(arrays["standardiser/mean"], arrays["standardiser/std"]),
             metadata["info"],
+            metadata.get("decoder", DECODERS[0]),
+            metadata.get("shifts", 1),
         )
     except (KeyError, TypeError, ParameterError) as error:
         missing = f"lacks {error}" if isinstance(error, KeyError) else str(error)

@@ -22,15 +22,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag import ctc, losses
+from ctctag._checks import check_choice
 from ctctag.layers import GlobalAverage, GlobalMax
 from ctctag.numerics import sigmoid, softmax
 
-__all__ = ["AveragePoolHead", "BaselineHead", "CTCHead", "Event", "Head", "MaxPoolHead", "multi_hot"]
+__all__ = [
+    "DECODERS",
+    "AveragePoolHead",
+    "BaselineHead",
+    "CTCHead",
+    "Event",
+    "Head",
+    "MaxPoolHead",
+    "multi_hot",
+]
+
+DECODERS = ("best-path", "beam")
 
 Array = npt.NDArray[Any]
 Labels = Sequence[Sequence[int]]
 
 _BLANK = 0
+_BEAM_WIDTH = 8  # wider beams found the same labellings of real clips
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,15 @@ class Head(Protocol):
     def frame_probs(self, logits: Array) -> Array:
         """Return what the system says at each frame, shape ``(N, T, n_outputs)``."""
 
-    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
-        """Return the tags heard in each clip: in order of occurrence where the system knows an order."""
+    def mean_logits(self, logits: Sequence[Array]) -> Array:
+        """Return logits of the mean of the probabilities that several `logits` stand for."""
+
+    def decode(self, logits: Array, lengths: Array, decoder: str = "best-path") -> list[list[Event]]:
+        """Return the tags heard in each clip: in order of occurrence where the system knows an order.
+
+        Of the `DECODERS`, CTC's best path reads off the likeliest class of each frame, as the paper does; the
+        beam adds up the paths that spell the same. A system without order has no use for either.
+        """
 
 
 def multi_hot(targets: Labels, n_classes: int, dtype: npt.DTypeLike) -> Array:
@@ -93,11 +113,18 @@ class _SigmoidHead(ABC):
     def frame_probs(self, logits: Array) -> Array:
         return sigmoid(logits)
 
+    def mean_logits(self, logits: Sequence[Array]) -> Array:
+        if len(logits) == 1:
+            return logits[0]
+        z = np.stack(logits)  # log σ(z) = -log(1 + exp(-z)); the number of them cancels
+        yes, no = -np.logaddexp(0, -z), -np.logaddexp(0, z)
+        return np.logaddexp.reduce(yes, axis=0) - np.logaddexp.reduce(no, axis=0)
+
     @abstractmethod
     def tag_probs(self, logits: Array, lengths: Array) -> Array:
         """Return the probability that each class occurs in each clip, shape ``(N, n_classes)``."""
 
-    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
+    def decode(self, logits: Array, lengths: Array, decoder: str = "best-path") -> list[list[Event]]:
         """Return the classes of probability 0.5 and more, by the frame of their highest score."""
         clips = []
         for n, probs in enumerate(self.tag_probs(logits, lengths)):
@@ -123,7 +150,7 @@ class BaselineHead(_SigmoidHead):
         """Return the sigmoid of the logits ``(N, C)``."""
         return sigmoid(logits)
 
-    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
+    def decode(self, logits: Array, lengths: Array, decoder: str = "best-path") -> list[list[Event]]:
         """Return the classes of probability 0.5 and more, the most probable first."""
         return [
             [Event(int(k), float(row[k]), None) for k in np.argsort(-row, kind="stable") if row[k] >= 0.5]
@@ -203,11 +230,26 @@ class CTCHead:
         """Return the softmax, blank first."""
         return softmax(logits)
 
-    def decode(self, logits: Array, lengths: Array) -> list[list[Event]]:
-        """Return the best path's labels; the peak is the likeliest frame of each label's span."""
+    def mean_logits(self, logits: Sequence[Array]) -> Array:
+        """Return logits of the mean softmax."""
+        if len(logits) == 1:
+            return logits[0]
+        z = np.stack(logits)
+        return np.logaddexp.reduce(z - np.logaddexp.reduce(z, axis=-1, keepdims=True), axis=0)
+
+    def decode(self, logits: Array, lengths: Array, decoder: str = "best-path") -> list[list[Event]]:
+        """Return the labels of the best path, or the likeliest labelling that a prefix beam search finds.
+
+        The peak of an event is the likeliest frame of its label's span.
+        """
         probs = self.tag_probs(logits, lengths)
+        if check_choice(decoder, "decoder", DECODERS) == "beam":
+            found = ctc.beam_search(logits, lengths, beam_width=_BEAM_WIDTH, blank=_BLANK)
+            labellings = [labellings[0] for labellings in found]
+        else:
+            labellings = ctc.best_path(logits, lengths, blank=_BLANK)
         clips = []
-        for n, decoded in enumerate(ctc.best_path(logits, lengths, blank=_BLANK)):
+        for n, decoded in enumerate(labellings):
             events = []
             for label, (first, last) in zip(decoded.labels, decoded.spans, strict=True):
                 # by probability, not by logit: frames are normalised each by itself

@@ -149,7 +149,9 @@ class Network:
         scores, _ = self.forward(x, lengths)
         return self.head.tag_probs(scores, check_lengths(lengths, "lengths", *np.shape(x)[:2]))
 
-    def decode(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> list[list[Event]]:
+    def decode(
+        self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None, decoder: str = "best-path"
+    ) -> list[list[Event]]:
         """Return the tags heard in each clip; in order of occurrence, except from the baseline.
 
         Parameters
@@ -158,9 +160,11 @@ class Network:
             Standardised log-mel spectrograms.
         lengths : array_like, shape (N,), int, optional
             Valid frames of each clip.
+        decoder : {"best-path", "beam"}
+            How CTC's scores are read: likeliest path, or likeliest labelling that a beam search finds.
         """
         scores, _ = self.forward(x, lengths)
-        return self.head.decode(scores, check_lengths(lengths, "lengths", *np.shape(x)[:2]))
+        return self.head.decode(scores, check_lengths(lengths, "lengths", *np.shape(x)[:2]), decoder)
 
     def _check_targets(self, targets: Labels, batch: int) -> None:
         if len(targets) != batch:

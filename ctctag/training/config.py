@@ -9,7 +9,7 @@ import numpy as np
 from ctctag._checks import check_choice, check_integer, check_number
 from ctctag.data import Augment
 from ctctag.exceptions import ParameterError
-from ctctag.models import PRESETS, SYSTEMS
+from ctctag.models import DECODERS, PRESETS, SYSTEMS
 
 __all__ = ["SCHEDULES", "TrainingConfig"]
 
@@ -62,6 +62,11 @@ class TrainingConfig:
         When training has ended, so much is taken off the blank's bias, in nats; systems without a blank have
         nothing to take it from. A network that is not sure says blank: on recordings it never heard, half a
         nat turns more deletions into tags than it makes insertions.
+    decoder : {"best-path", "beam"}
+        How the trained CRNN-CTC's scores become tags: by the likeliest path, as in the paper, or by the
+        likeliest labelling that a beam search finds. The latter hears more that is true, and takes longer.
+    shifts : int
+        How often the trained network listens to a clip (see `ctctag.models.TrainedModel`).
     seed : int
         Seed of weights, dropout, held-out clips and order of the clips.
     """
@@ -82,6 +87,8 @@ class TrainingConfig:
     fresh_events: tuple[int, int] | None = None
     augment: bool | dict[str, Any] = False
     blank_penalty: float = 0.0
+    decoder: str = DECODERS[0]
+    shifts: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -99,6 +106,7 @@ class TrainingConfig:
             "fresh_events": _checked_counts(self.fresh_events),
             "augment": _checked_augment(self.augment),
             "blank_penalty": check_number(self.blank_penalty, "blank_penalty", low=0),
+            "shifts": check_integer(self.shifts, "shifts", low=1),
             "seed": check_integer(self.seed, "seed", low=0),
         }
         if checked["augment"] and not checked["fresh"]:
@@ -111,6 +119,7 @@ class TrainingConfig:
             )
         check_choice(self.system, "system", SYSTEMS)
         check_choice(self.preset, "preset", tuple(PRESETS))
+        check_choice(self.decoder, "decoder", DECODERS)
         check_choice(self.schedule, "schedule", SCHEDULES)
         for name, value in checked.items():  # plain numbers, whatever was given: they are written as JSON
             object.__setattr__(self, name, value)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag import metrics
-from ctctag.models import Event, Network
+from ctctag.models import DECODERS, Event, Network
 from ctctag.models.heads import multi_hot
 from ctctag.numerics import softmax
 from ctctag.training.batches import Clips
@@ -64,8 +64,9 @@ class Predictions:
 
 def predict(
     network: Network,
-    clips: Clips,
+    clips: Clips | Sequence[Clips],
     *,
+    decoder: str = DECODERS[0],
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
@@ -75,8 +76,11 @@ def predict(
     ----------
     network : Network
         The network; used as in inference.
-    clips : Clips
-        The clips.
+    clips : Clips or sequence of Clips
+        The clips; of several, such as the same clips shifted by a part of a frame, the probabilities of each
+        frame are averaged.
+    decoder : {"best-path", "beam"}
+        How CTC's scores become tags (see `ctctag.models.heads`).
     batch_size : int
         Clips at a time.
     progress : callable, optional
@@ -90,10 +94,12 @@ def predict(
     probs, events, targets = [], [], []
     loss = blank = frames = 0.0
     blank_index = network.head.blank
-    for batch in clips.in_order(batch_size):
-        scores, _ = network.forward(batch.x, batch.lengths)
+    views = [clips] if isinstance(clips, Clips) else list(clips)
+    for batches in zip(*(view.in_order(batch_size) for view in views), strict=True):
+        batch = batches[0]
+        scores = network.head.mean_logits([network.forward(view.x, view.lengths)[0] for view in batches])
         probs.append(network.head.tag_probs(scores, batch.lengths))
-        events += network.head.decode(scores, batch.lengths)
+        events += network.head.decode(scores, batch.lengths, decoder)
         targets += batch.targets
         loss += network.head.loss_and_grad(scores, batch.targets, batch.lengths)[0] * len(batch.targets)
         if blank_index is not None:
@@ -101,7 +107,7 @@ def predict(
             blank += float(softmax(scores)[..., blank_index][valid].sum(dtype=np.float64))
             frames += float(batch.lengths.sum())
         if progress is not None:
-            progress(len(targets), len(clips))
+            progress(len(targets), len(views[0]))
     return Predictions(
         tag_probs=np.concatenate(probs),
         events=events,

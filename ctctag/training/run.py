@@ -231,7 +231,15 @@ def train_on_dataset(
     if trained_before:
         folder.resume(trainer)
 
-    model = TrainedModel(network, tuple(dataset.classes), log_mel, training.standardiser, settings)
+    model = TrainedModel(
+        network,
+        tuple(dataset.classes),
+        log_mel,
+        training.standardiser,
+        settings,
+        decoder=config.decoder,
+        shifts=config.shifts,
+    )
     while not trainer.finished:
         record = trainer.run_epoch(on_batch)
         folder.save(trainer)

@@ -111,6 +111,18 @@ def test_results_as_json(small_run, clip, capsys):
     assert set(tagged["probabilities"]) == {"alert", "cough", "knock", "phone"}
 
 
+def test_the_decoder_can_be_chosen(small_run, clip, capsys):
+    for decoder, said in (
+        ("beam", "(the likeliest labelling that a beam search finds)"),
+        ("best-path", "(best"),
+    ):
+        assert main(["evaluate", str(small_run), "--quiet", "--decoder", decoder]) == 0
+        assert f"\n{said}" in capsys.readouterr().out
+        assert main(["tag", "--model", str(small_run), str(clip), "--decoder", decoder]) == 0
+    assert main(["evaluate", str(small_run), "--quiet"]) == 0
+    assert "(best path; the likeliest labelling, --decoder beam, may differ)" in capsys.readouterr().out
+
+
 def test_evaluate_takes_another_fold_and_all_clips(small_run, small_data, capsys):
     for fold, clips in (("2", 8), ("0", 16)):
         assert main(["evaluate", str(small_run), str(small_data), "--fold", fold, "--json", "--quiet"]) == 0

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,19 @@ def test_round_trip(model, tmp_path):
     x = np.random.default_rng(1).standard_normal((2, 9, 16))
     np.testing.assert_array_equal(back.network.tag_probs(x), model.network.tag_probs(x))
     assert [path.name for path in tmp_path.iterdir()] == ["m.npz"]  # nothing temporary is left
+
+
+def test_how_it_listens_comes_back(model, tmp_path):
+    path = tmp_path / "m.npz"
+    save_model(path, replace(model, decoder="beam", shifts=3))
+    back = load_model(path)
+    assert (back.decoder, back.shifts) == ("beam", 3)
+    rewrite(path, metadata={"shifts": 0})
+    with pytest.raises(ModelError, match="not a usable model file: shifts must be at least 1, got 0"):
+        load_model(path)
+    rewrite(path, metadata={"shifts": 1, "decoder": "greedy"})
+    with pytest.raises(ModelError, match="not a usable model file: decoder must be one of"):
+        load_model(path)
 
 
 def test_no_pickle_inside(model, tmp_path):

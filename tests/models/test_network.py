@@ -145,3 +145,42 @@ def test_same_seed_same_network():
 def test_messages(call, message):
     with pytest.raises(ParameterError, match=re.escape(message) + "$"):
         call()
+
+
+def test_the_beam_hears_what_the_best_path_leaves_out():
+    # Two frames, each a blank of 0.6 and class 0 of 0.4: the best path is empty (0.36), but three paths
+    # together say class 0 (0.64). Class 1 in the second clip is sure, and both agree.
+    head = build("crnn-ctc", n_classes=2, preset="tiny", n_mels=16).head
+    logits = np.full((2, 3, 3), -50.0)
+    logits[0, :2, :2] = np.log([[0.6, 0.4], [0.55, 0.45]])
+    logits[1, :, 0], logits[1, 1] = 0, [-50, -50, 0]
+    lengths = np.array([2, 3])
+    assert [len(events) for events in head.decode(logits, lengths)] == [0, 1]
+    heard, sure = head.decode(logits, lengths, "beam")
+    assert [(event.label, event.peak) for event in heard] == [(0, 1)]
+    assert heard[0].probability == pytest.approx(1 - 0.6 * 0.55)
+    assert sure == head.decode(logits, lengths)[1]
+
+
+def test_a_network_decodes_as_it_is_told():
+    model = build("crnn-ctc", n_classes=3, preset="tiny", n_mels=16, seed=3)
+    x = np.random.default_rng(0).standard_normal((4, 30, 16)).astype(np.float32)
+    model.params["dense.bias"][0] += 0.3  # not sure of the blank
+    scores, _ = model.forward(x)
+    lengths = np.full(4, 30)
+    assert model.decode(x) == model.head.decode(scores, lengths, "best-path")
+    assert model.decode(x, decoder="beam") == model.head.decode(scores, lengths, "beam")
+    with pytest.raises(ParameterError, match=re.escape("decoder must be one of 'best-path', 'beam'")):
+        model.head.decode(scores, lengths, "greedy")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_mean_logits_stand_for_the_mean_probabilities(system):
+    head = build(system, n_classes=3, preset="tiny", n_mels=16).head
+    logits = 20 * np.random.default_rng(0).standard_normal((3, 2, 7, head.n_outputs))
+    mean = head.mean_logits(list(logits))
+    expected = np.mean([head.frame_probs(z) for z in logits], axis=0)
+    np.testing.assert_allclose(head.frame_probs(mean), expected, rtol=1e-12)
+    np.testing.assert_array_equal(head.mean_logits([logits[0]]), logits[0])
+    sure = np.full((2, 1, 1, head.n_outputs), 800.0)  # exp overflows
+    assert np.isfinite(head.mean_logits(list(sure))).all()

@@ -57,6 +57,18 @@ def test_no_path_of_this_machine(report, experiment):
             assert str(experiment.parent) not in path.read_text(), path
 
 
+def test_order_by_both_decoders(report, results):
+    with (report / "order.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["decoder"], row["fold"]) for row in rows] == [
+        ("beam", "1"), ("best path", "1"), ("beam", "2"), ("best path", "2"),
+    ]  # fmt: skip
+    for cell, row in zip(results.of("crnn-ctc"), rows[1::2], strict=True):
+        assert float(row["seq. error rate"]) == pytest.approx(cell.best_path["sequence_error_rate"], abs=5e-4)
+        assert row["peak inside"] in ("", "-")
+    assert all(cell.best_path is None for cell in results.of("crmp"))
+
+
 def test_results_json(report, results):
     found = json.loads((report / "results.json").read_text())
     assert (found["protocol"], found["clips"]) == ("paper", 24)

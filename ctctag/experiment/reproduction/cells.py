@@ -14,6 +14,7 @@ from ctctag.exceptions import DataError
 from ctctag.experiment.evaluation import evaluate_model
 from ctctag.experiment.machine import machine
 from ctctag.experiment.reproduction.plan import Plan
+from ctctag.models import DECODERS
 from ctctag.models.files import versions
 from ctctag.training import RunFolder, train_on_dataset
 
@@ -58,6 +59,8 @@ class Cell:
         Settings of the training, versions of the software, number and fingerprint of the clips.
     machine : str
         Processor and threads.
+    best_path : dict or None
+        The scores of the best path of one listening, where `scores` are of another decoder.
     """
 
     system: str
@@ -79,6 +82,7 @@ class Cell:
     versions: dict[str, str]
     data: dict[str, Any]
     machine: str
+    best_path: dict[str, Any] | None = None
 
     def save(self, folder: Path) -> None:
         """Write ``cell.json``, whole or not at all."""
@@ -138,6 +142,9 @@ def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = N
     dataset = Dataset.open(folder / "clips")
     run = train_on_dataset(dataset, place, config, fold=fold, log_mel=plan.log_mel(), resume=True)
     found = evaluate_model(run.model, dataset, fold=fold)
+    best_path = None
+    if config.decoder != DECODERS[0] and run.model.network.head.blank is not None:
+        best_path = evaluate_model(run.model, dataset, fold=fold, decoder=DECODERS[0], shifts=1).scores
     predictions = found.predictions
     peaks = [event.peak for events in predictions.events for event in events if event.peak is not None]
     seconds_of = run.model.log_mel.frame_times(max(peaks, default=0) + 1).round(4).tolist()
@@ -166,5 +173,6 @@ def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = N
         versions=versions(),
         data={"clips": len(dataset), "fingerprint": found.data["fingerprint"]},
         machine=machine(),
+        best_path=best_path,
     ).save(place)
     RunFolder(place).checkpoint_path.unlink(missing_ok=True)  # the model and the log remain

@@ -27,8 +27,9 @@ _CHOICES = (
     ("noise", "noise background", "paper: white at 20 dB; honest: real backgrounds at 20 dB"),
     ("events", "three or several a clip", "one to four different classes, cut to 2 s, never overlapping"),
     ("decoding", "best path",
-     "the same; honest: of a blank whose bias was lowered by 0.5 after training; the likeliest labelling may "
-     "differ"),
+     "the same; honest: the likeliest labelling that a beam search finds, the blank's bias lowered by "
+     "0.5 after training"),
+    ("listening", "once", "the same; honest: three times, the frames a quarter of a hop apart, and the mean"),
     ("threshold", "none named", "0.5 for the three systems with sigmoids"),
 )  # fmt: skip
 

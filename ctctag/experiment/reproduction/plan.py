@@ -31,6 +31,8 @@ _TRAINING: dict[str, dict[str, Any]] = {
         "fresh_events": [2, 5],
         "augment": True,
         "blank_penalty": 0.5,
+        "decoder": "beam",
+        "shifts": 3,
     },
 }
 # What tells a dropped pen from keys lies above the 8 kHz that the paper's rate leaves, too.

@@ -10,6 +10,7 @@ from ctctag.experiment.reproduction.paper_figures import CLASSES, NAMES, TABLE_1
 from ctctag.experiment.reproduction.peaks import inside, peak_positions
 from ctctag.experiment.reproduction.scores import Results, fold_mean
 from ctctag.experiment.tables import Table
+from ctctag.models import DECODERS
 
 __all__ = ["TABLES", "average_table"]
 
@@ -97,24 +98,33 @@ def _comparison_table(results: Results, resamples: int) -> Table:
 
 
 def _order_table(results: Results) -> Table:
-    headers = ["system", "fold", "seq. error rate", "S", "D", "I", "labels", "exact", "pairs in order"]
+    columns = {
+        "F": "f", "auc_binary": "auc_binary", "seq. error rate": "sequence_error_rate", "S": "substitutions",
+        "D": "deletions", "I": "insertions", "labels": "reference_labels", "exact": "exact_sequence_rate",
+        "pairs in order": "order_accuracy",
+    }  # fmt: skip
     rows = []
     for system in results.systems:
         for cell in results.of(system):
-            scores = cell.scores
-            if scores.get("sequence_error_rate") is None:
+            if cell.scores.get("sequence_error_rate") is None:
                 continue
-            names = ("sequence_error_rate", "substitutions", "deletions", "insertions", "reference_labels")
-            row = [NAMES[system], str(cell.fold), *(scores[name] for name in names)]
-            row += [scores["exact_sequence_rate"], scores["order_accuracy"]]
-            at = peak_positions(cell.targets, cell.sequences, cell.times, cell.onsets)
-            rows.append([*row, inside(at)])
+            within = inside(peak_positions(cell.targets, cell.sequences, cell.times, cell.onsets))
+            decoder = cell.config.get("decoder", DECODERS[0])
+            read: list[tuple[str, dict[str, Any], float | None]] = [(decoder, cell.scores, within)]
+            if cell.best_path is not None:
+                read.append((DECODERS[0], cell.best_path, None))
+            for name, scores, peaks in read:
+                row = [NAMES[system], name.replace("-", " "), str(cell.fold)]
+                rows.append([*row, *(scores[score] for score in columns.values()), peaks])
     caption = (
         "Sequence error rate with substitutions, deletions and insertions; share of clips exactly right; "
-        "share of pairs in the right order; share of recognised events whose peak lies inside the event."
+        "share of pairs in the right order; share of recognised events whose peak lies inside the event. The "
+        "best path is the likeliest class of each frame, of one listening; the beam finds the likeliest "
+        "labelling, of as many as the settings say."
     )
-    formats = [None, None, ".3f", "d", "d", "d", "d", ".3f", ".3f", ".3f"]
-    return Table([*headers, "peak inside"], rows, formats, caption=caption)
+    formats = [None, None, None, ".3f", ".3f", ".3f", "d", "d", "d", "d", ".3f", ".3f", ".3f"]
+    headers = ["system", "decoder", "fold", *columns, "peak inside"]
+    return Table(headers, rows, formats, caption=caption, missing="-")
 
 
 def _cell_table(results: Results) -> Table:

@@ -48,6 +48,8 @@ class Evaluation:
         Path and fingerprint of the data set.
     decoder : str
         How CRNN-CTC's scores were read: ``"best-path"`` or ``"beam"``.
+    shifts : int
+        How often the model listened to each clip.
     trained_on : bool
         Whether clips that the network was trained on are among these.
     """
@@ -60,6 +62,7 @@ class Evaluation:
     predictions: Predictions = field(repr=False)
     data: dict[str, Any] = field(default_factory=dict)
     decoder: str = DECODERS[0]
+    shifts: int = 1
     trained_on: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,6 +72,7 @@ class Evaluation:
             "preset": self.preset,
             "fold": self.fold,
             "decoder": self.decoder,
+            "shifts": self.shifts,
             "data": self.data,
             "trained_on": self.trained_on,
             "scores": self.scores,
@@ -120,8 +124,9 @@ def evaluate_model(
         )
     indices = np.arange(len(dataset)) if fold is None else dataset.split(fold)[1]
     targets = dataset.label_sets_or_sequences()
+    shifts = model.shifts if shifts is None else shifts
     views = []
-    for shift in shifts_of(model.shifts if shifts is None else shifts, model.log_mel.hop_length):
+    for shift in shifts_of(shifts, model.log_mel.hop_length):
         features = Features.build(dataset, model.log_mel, shift=shift, progress=progress)
         views.append(Clips(features, targets, model.standardiser, indices))
     decoder = decoder or model.decoder
@@ -139,7 +144,7 @@ def evaluate_model(
     scores = score_predictions(predictions, model.classes)
     data = {"path": str(dataset.path), "fingerprint": dataset.fingerprint()}
     return Evaluation(
-        model.network.system, model.network.preset, fold, scores, results, predictions, data, decoder
+        model.network.system, model.network.preset, fold, scores, results, predictions, data, decoder, shifts
     )
 
 
@@ -231,6 +236,8 @@ def summary_lines(result: Evaluation) -> list[str]:
     scores = result.scores
     where = "all clips" if result.fold is None else f"fold {result.fold}"
     lines = [f"{result.system} ({result.preset}), {scores['clips']} clips ({where})"]
+    if result.shifts > 1:
+        lines[0] += f", heard {result.shifts} times"
     if result.trained_on:
         lines.append("NOTE: the network was trained on some of these clips")
     if "sequence_error_rate" in scores:

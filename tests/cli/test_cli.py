@@ -119,6 +119,8 @@ def test_the_decoder_can_be_chosen(small_run, clip, capsys):
         assert main(["evaluate", str(small_run), "--quiet", "--decoder", decoder]) == 0
         assert f"\n{said}" in capsys.readouterr().out
         assert main(["tag", "--model", str(small_run), str(clip), "--decoder", decoder]) == 0
+    assert main(["evaluate", str(small_run), "--quiet", "--shifts", "3"]) == 0
+    assert "8 clips (fold 1), heard 3 times\n" in capsys.readouterr().out
     assert main(["evaluate", str(small_run), "--quiet"]) == 0
     assert "(best path; the likeliest labelling, --decoder beam, may differ)" in capsys.readouterr().out
 

@@ -103,7 +103,7 @@ class Tagger:
         Feature settings; the paper's by default.
     epochs, batch_size, learning_rate, schedule, weight_decay : optional
         See `ctctag.training.TrainingConfig`.
-    clip_norm, ema, patience, validation, masks, blank_penalty, decoder, shifts, seed : optional
+    clip_norm, ema, patience, validation, masks, tag_weight, blank_penalty, decoder, shifts, seed : optional
         See there, too.
 
     Attributes
@@ -138,6 +138,7 @@ class Tagger:
         patience: int = 20,
         validation: float = 0.1,
         masks: bool = False,
+        tag_weight: float = 0.0,
         blank_penalty: float = 0.0,
         decoder: str = "best-path",
         shifts: int = 1,
@@ -156,6 +157,7 @@ class Tagger:
         self.patience = patience
         self.validation = validation
         self.masks = masks
+        self.tag_weight = tag_weight
         self.blank_penalty = blank_penalty
         self.decoder = decoder
         self.shifts = shifts
@@ -224,7 +226,14 @@ class Tagger:
 
         learned, held = hold_out(np.arange(len(features)), config.validation, config.seed)
         standardiser = fit_standardiser(features, learned)
-        network = build(config.system, len(classes), config.preset, n_mels=log_mel.n_mels, seed=config.seed)
+        network = build(
+            config.system,
+            len(classes),
+            config.preset,
+            n_mels=log_mel.n_mels,
+            seed=config.seed,
+            tag_weight=config.tag_weight,
+        )
         trainer = Trainer(
             network,
             config,
@@ -239,7 +248,7 @@ class Tagger:
         self.history_ = trainer.history
         return self._adopt(
             TrainedModel(
-                network,
+                network.without_tag_outputs(),
                 classes,
                 log_mel,
                 standardiser,

@@ -58,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--augment", action="store_true", help="vary the events of the fresh clips")
     parser.add_argument(
+        "--tag-weight", type=float, default=default.tag_weight, metavar="W",
+        help="CRNN-CTC learns the tags, too, by W times CRMP's loss beside its own",
+    )  # fmt: skip
+    parser.add_argument(
         "--blank-penalty", type=float, default=default.blank_penalty, metavar="NATS",
         help="make the trained network's blank less likely by so much",
     )  # fmt: skip
@@ -92,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
         fresh=args.fresh,
         fresh_events=args.fresh_events,
         augment=args.augment,
+        tag_weight=args.tag_weight,
         blank_penalty=args.blank_penalty,
         decoder=args.decoder,
         shifts=args.shifts,

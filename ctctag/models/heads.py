@@ -33,6 +33,7 @@ __all__ = [
     "CTCHead",
     "Event",
     "Head",
+    "JointHead",
     "MaxPoolHead",
     "multi_hot",
 ]
@@ -257,3 +258,55 @@ class CTCHead:
                 events.append(Event(int(label) - 1, float(probs[n, label - 1]), peak))
             clips.append(events)
         return clips
+
+
+class JointHead(CTCHead):
+    """CRNN-CTC in training, with outputs beside CTC's that learn as CRMP's do which classes a clip has.
+
+    Recordings are few, and a spike teaches the layers below it one frame. The tags' loss, from outputs of its
+    own, teaches them what tells the classes apart; after training these outputs are dropped
+    (`ctctag.models.Network.without_tag_outputs`) and what remains is a `CTCHead`'s network.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes. Outputs 0 to ``n_classes`` are CTC's, the rest the tags'.
+    weight : float
+        What the tags' loss, a mean over the classes, counts beside CTC's.
+    """
+
+    def __init__(self, n_classes: int, weight: float) -> None:
+        super().__init__(n_classes)
+        self.weight = weight
+        self.n_outputs = 2 * n_classes + 1
+        self._tags = MaxPoolHead(n_classes)
+
+    def split(self, logits: Array) -> tuple[Array, Array]:
+        """Return CTC's logits and those of the tags."""
+        cut = self.n_classes + 1
+        return np.ascontiguousarray(logits[..., :cut]), np.ascontiguousarray(logits[..., cut:])
+
+    def loss_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return the CTC loss and ``weight`` times the tags' cross entropy, and the derivative of the sum."""
+        ordered, unordered = self.split(logits)
+        loss, dordered = super().loss_and_grad(ordered, targets, lengths)
+        tag_loss, dtags = self._tags.loss_and_grad(unordered, targets, lengths)
+        return loss + self.weight * tag_loss, np.concatenate([dordered, self.weight * dtags], axis=-1)
+
+    def tag_probs(self, logits: Array, lengths: Array) -> Array:
+        """Return CTC's probability of each class."""
+        return super().tag_probs(self.split(logits)[0], lengths)
+
+    def frame_probs(self, logits: Array) -> Array:
+        """Return CTC's softmax, blank first."""
+        return super().frame_probs(self.split(logits)[0])
+
+    def mean_logits(self, logits: Sequence[Array]) -> Array:
+        """Return logits of the means, those of CTC and those of the tags."""
+        parts = zip(*(self.split(part) for part in logits), strict=True)
+        ordered, unordered = (list(part) for part in parts)
+        return np.concatenate([super().mean_logits(ordered), self._tags.mean_logits(unordered)], axis=-1)
+
+    def decode(self, logits: Array, lengths: Array, decoder: str = DECODERS[0]) -> list[list[Event]]:
+        """Return what CTC hears."""
+        return super().decode(self.split(logits)[0], lengths, decoder)

@@ -6,10 +6,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._checks import check_choice, check_float_array, check_integer, check_lengths
+from ctctag._checks import check_choice, check_float_array, check_integer, check_lengths, check_number
 from ctctag.exceptions import ParameterError
 from ctctag.layers import BiGRU, ConvBlock, Dense, Dropout, Flatten, LastStates, Layer, Sequential
-from ctctag.models.heads import AveragePoolHead, BaselineHead, CTCHead, Event, Head, Labels, MaxPoolHead
+from ctctag.models.heads import (
+    AveragePoolHead,
+    BaselineHead,
+    CTCHead,
+    Event,
+    Head,
+    JointHead,
+    Labels,
+    MaxPoolHead,
+)
 from ctctag.models.presets import Preset, get_preset
 
 __all__ = ["SYSTEMS", "Network", "build"]
@@ -41,13 +50,21 @@ class Network:
         Weights, and what else forward needs (running statistics, dropout counters), by dotted name.
     """
 
-    def __init__(self, system: str, n_classes: int, n_mels: int, preset: str, layers: Sequential) -> None:
+    def __init__(
+        self,
+        system: str,
+        n_classes: int,
+        n_mels: int,
+        preset: str,
+        layers: Sequential,
+        head: Head | None = None,
+    ) -> None:
         self.system = system
         self.n_classes = n_classes
         self.n_mels = n_mels
         self.preset = preset
         self.layers = layers
-        self.head: Head = _HEADS[system](n_classes)
+        self.head: Head = head or _HEADS[system](n_classes)
 
     @property
     def params(self) -> dict[str, Array]:
@@ -136,6 +153,22 @@ class Network:
         if self.head.blank is not None:
             self.params["dense.bias"][self.head.blank] -= nats
 
+    def without_tag_outputs(self) -> "Network":
+        """Return the network without the outputs that `build` adds for ``tag_weight``; itself if it has none.
+
+        The layers below the last share their arrays with this network's.
+        """
+        if not isinstance(self.head, JointHead):
+            return self
+        head = CTCHead(self.n_classes)
+        layers = dict(self.layers.layers)
+        weight, bias = self.params["dense.weight"], self.params["dense.bias"]
+        dense = Dense(weight.shape[0], head.n_outputs, dtype=weight.dtype)
+        dense.params["weight"][...] = weight[:, : head.n_outputs]
+        dense.params["bias"][...] = bias[: head.n_outputs]
+        layers["dense"] = dense
+        return Network(self.system, self.n_classes, self.n_mels, self.preset, Sequential(layers))
+
     def tag_probs(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Array:
         """Return the probability that each class occurs in each clip, shape ``(N, n_classes)``.
 
@@ -185,6 +218,7 @@ def build(
     preset: str = "small",
     n_mels: int = 64,
     seed: int = 0,
+    tag_weight: float = 0.0,
     dtype: npt.DTypeLike = np.float32,
 ) -> Network:
     """Build one of the paper's four systems with fresh weights.
@@ -201,6 +235,10 @@ def build(
         Number of mel bands; at least 2 to the number of convolution blocks, since each block halves them.
     seed : int
         Seed of the initial weights and of dropout.
+    tag_weight : float
+        Not 0: ``crnn-ctc`` has outputs more, which learn the tags alone, by so much of CRMP's loss beside
+        CTC's; to be dropped after training (see `ctctag.models.heads.JointHead`). The other systems learn the
+        tags as they are.
     dtype : dtype
         float32, or float64 for gradient checks.
 
@@ -225,8 +263,11 @@ def build(
     check_integer(n_classes, "n_classes", low=1)
     sizes = get_preset(preset)
     check_integer(n_mels, "n_mels", low=2 ** len(sizes.channels))
-    layers = _layers(system, _HEADS[system](n_classes).n_outputs, n_mels, sizes, seed, dtype)
-    return Network(system, n_classes, n_mels, preset, layers)
+    check_number(tag_weight, "tag_weight", low=0)
+    joint = tag_weight > 0 and system == "crnn-ctc"
+    head = JointHead(n_classes, tag_weight) if joint else _HEADS[system](n_classes)
+    layers = _layers(system, head.n_outputs, n_mels, sizes, seed, dtype)
+    return Network(system, n_classes, n_mels, preset, layers, head)
 
 
 def _layers(

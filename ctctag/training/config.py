@@ -58,6 +58,10 @@ class TrainingConfig:
     augment : bool or dict
         Vary each event of the fresh clips; a dict has parameters of `ctctag.data.Augment` that are not its
         defaults, such as ``{"layered": 0}``.
+    tag_weight : float
+        CRNN-CTC learns which classes a clip has beside their order, by outputs of its own that are dropped
+        after training: what CRMP's loss counts beside CTC's; 0 leaves it out. The other systems learn nothing
+        else anyway.
     blank_penalty : float
         When training has ended, so much is taken off the blank's bias, in nats; systems without a blank have
         nothing to take it from. A network that is not sure says blank: on recordings it never heard, half a
@@ -86,6 +90,7 @@ class TrainingConfig:
     fresh: int = 0
     fresh_events: tuple[int, int] | None = None
     augment: bool | dict[str, Any] = False
+    tag_weight: float = 0.0
     blank_penalty: float = 0.0
     decoder: str = DECODERS[0]
     shifts: int = 1
@@ -105,6 +110,7 @@ class TrainingConfig:
             "fresh": check_integer(self.fresh, "fresh", low=0),
             "fresh_events": _checked_counts(self.fresh_events),
             "augment": _checked_augment(self.augment),
+            "tag_weight": check_number(self.tag_weight, "tag_weight", low=0),
             "blank_penalty": check_number(self.blank_penalty, "blank_penalty", low=0),
             "shifts": check_integer(self.shifts, "shifts", low=1),
             "seed": check_integer(self.seed, "seed", low=0),

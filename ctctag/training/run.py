@@ -224,29 +224,33 @@ def train_on_dataset(
     else:
         training = Clips(features, targets, fit_standardiser(features, learned), learned, masks)
     network = build(
-        config.system, len(dataset.classes), config.preset, n_mels=log_mel.n_mels, seed=config.seed
+        config.system,
+        len(dataset.classes),
+        config.preset,
+        n_mels=log_mel.n_mels,
+        seed=config.seed,
+        tag_weight=config.tag_weight,
     )
     validation = Clips(features, targets, training.standardiser, held)
     trainer = Trainer(network, config, training, validation)
     if trained_before:
         folder.resume(trainer)
 
-    model = TrainedModel(
-        network,
-        tuple(dataset.classes),
-        log_mel,
-        training.standardiser,
-        settings,
-        decoder=config.decoder,
-        shifts=config.shifts,
-    )
     while not trainer.finished:
         record = trainer.run_epoch(on_batch)
         folder.save(trainer)
         if on_epoch is not None:
             on_epoch(record)
     trainer.restore_best()
-    model.info |= {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch}
+    model = TrainedModel(
+        network.without_tag_outputs(),
+        tuple(dataset.classes),
+        log_mel,
+        training.standardiser,
+        settings | {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch},
+        decoder=config.decoder,
+        shifts=config.shifts,
+    )
     save_model(folder.model_path, model)
     return Run(model, trainer.history, trainer.best_epoch)
 

@@ -8,6 +8,7 @@ import pytest
 from ctctag.exceptions import ParameterError
 from ctctag.gradcheck import check_gradients
 from ctctag.models import SYSTEMS, build
+from ctctag.models.heads import CTCHead, JointHead, MaxPoolHead
 
 RNG = np.random.default_rng(5)
 TARGETS = [[2, 0], [1], []]
@@ -174,9 +175,9 @@ def test_a_network_decodes_as_it_is_told():
         model.head.decode(scores, lengths, "greedy")
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_mean_logits_stand_for_the_mean_probabilities(system):
-    head = build(system, n_classes=3, preset="tiny", n_mels=16).head
+@pytest.mark.parametrize(("system", "weight"), [*((system, 0.0) for system in SYSTEMS), ("crnn-ctc", 1.0)])
+def test_mean_logits_stand_for_the_mean_probabilities(system, weight):
+    head = build(system, n_classes=3, preset="tiny", n_mels=16, tag_weight=weight).head
     logits = 20 * np.random.default_rng(0).standard_normal((3, 2, 7, head.n_outputs))
     mean = head.mean_logits(list(logits))
     expected = np.mean([head.frame_probs(z) for z in logits], axis=0)
@@ -184,3 +185,44 @@ def test_mean_logits_stand_for_the_mean_probabilities(system):
     np.testing.assert_array_equal(head.mean_logits([logits[0]]), logits[0])
     sure = np.full((2, 1, 1, head.n_outputs), 800.0)  # exp overflows
     assert np.isfinite(head.mean_logits(list(sure))).all()
+
+
+def test_joint_loss_is_that_of_both_heads():
+    joint = JointHead(3, 0.7)
+    logits = np.random.default_rng(0).standard_normal((3, 12, 7))
+    loss, dlogits = joint.loss_and_grad(logits, TARGETS, LENGTHS)
+    ordered, unordered = joint.split(logits)
+    ctc_loss, dordered = CTCHead(3).loss_and_grad(ordered, TARGETS, LENGTHS)
+    tag_loss, dtags = MaxPoolHead(3).loss_and_grad(unordered, TARGETS, np.array(LENGTHS))
+    assert loss == pytest.approx(ctc_loss + 0.7 * tag_loss, rel=1e-14)
+    np.testing.assert_array_equal(dlogits, np.concatenate([dordered, 0.7 * dtags], axis=-1))
+
+
+def test_every_gradient_of_a_network_that_learns_tags_beside():
+    model = build("crnn-ctc", n_classes=3, preset="tiny", n_mels=16, seed=3, tag_weight=2.0, dtype=np.float64)
+    x = small_batch()
+    restore = frozen(model)
+    _, grads = model.loss_and_grads(x, TARGETS, LENGTHS)
+
+    def again():
+        restore()
+        return model.loss_and_grads(x, TARGETS, LENGTHS)[0]
+
+    report = check_gradients(again, model.params, grads, directions=2, atol=2e-10, verbose=False)
+    assert report.max_relative_error < 1e-6
+
+
+def test_without_its_tag_outputs_the_network_says_the_same():
+    joint = build("crnn-ctc", n_classes=3, preset="tiny", n_mels=16, seed=3, tag_weight=2.0)
+    plain = joint.without_tag_outputs()
+    x = np.random.default_rng(0).standard_normal((2, 20, 16)).astype(np.float32)
+    scores, trimmed = joint.forward(x)[0], plain.forward(x)[0]
+    assert (scores.shape[-1], trimmed.shape[-1]) == (7, 4)
+    np.testing.assert_allclose(trimmed, scores[..., :4], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(plain.tag_probs(x), joint.tag_probs(x), rtol=1e-4)
+    assert plain.decode(x) == joint.decode(x)
+    assert plain.without_tag_outputs() is plain
+    for system in SYSTEMS[1:]:
+        assert build(system, 3, "tiny", 16, tag_weight=2.0).head.n_outputs == 3
+    with pytest.raises(ParameterError, match=re.escape("tag_weight must be at least 0, got -1")):
+        build("crnn-ctc", tag_weight=-1)

@@ -17,7 +17,10 @@ def small_plan(**changes) -> Plan:
         systems=("crmp", "crnn-ctc"),
         mix={"clip_seconds": 3.0, "events_per_clip": [1, 3], "max_event_seconds": 0.8},
         n_mels=32,
-        training={"crmp": TRAINING, "crnn-ctc": TRAINING | {"decoder": "beam", "shifts": 2}},
+        training={
+            "crmp": TRAINING,
+            "crnn-ctc": TRAINING | {"decoder": "beam", "shifts": 2, "tag_weight": 1.0},
+        },
     )
     return replace(plan, **changes)
 

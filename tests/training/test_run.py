@@ -248,6 +248,24 @@ def test_fresh_clips_have_the_rate_of_the_features(small_data, tmp_path, monkeyp
     assert [mixer.sr for mixer in mixers] == [8000]
 
 
+def test_outputs_for_tags_are_only_for_training(small_data, tmp_path):
+    dataset = Dataset.open(small_data)
+    config = TrainingConfig(
+        **{**CONFIG.to_dict(), "system": "crnn-ctc", "tag_weight": 2.0, "blank_penalty": 0.5}
+    )
+    run = train_on_dataset(dataset, tmp_path / "whole", config, fold=1)
+    assert run.model.network.params["dense.bias"].size == len(dataset.classes) + 1
+    one = TrainingConfig(**{**config.to_dict(), "epochs": 1})
+    train_on_dataset(dataset, tmp_path / "run", one, fold=1)
+    train_on_dataset(dataset, tmp_path / "run", config, fold=1, resume=True)
+    whole, resumed = (arrays_of(tmp_path / name / "model.npz") for name in ("whole", "run"))
+    for key in whole.keys() - {"metadata"}:
+        np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
+    plain = TrainingConfig(**{**config.to_dict(), "tag_weight": 0.0})
+    other = train_on_dataset(dataset, tmp_path / "plain", plain, fold=1)
+    assert (other.model.network.params["dense.weight"] != run.model.network.params["dense.weight"]).any()
+
+
 def test_augment_needs_fresh_clips():
     message = "augment varies the events of fresh clips: set fresh, too, to how many make an epoch"
     with pytest.raises(ParameterError, match=message):

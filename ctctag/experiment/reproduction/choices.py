@@ -29,6 +29,8 @@ _CHOICES = (
     ("decoding", "best path",
      "the same; honest: the likeliest labelling that a beam search finds, the blank's bias lowered by "
      "0.5 after training"),
+    ("loss", "CTC for CRNN-CTC",
+     "the same; honest: and twice CRMP's, of outputs that are dropped after training"),
     ("listening", "once", "the same; honest: three times, the frames a quarter of a hop apart, and the mean"),
     ("threshold", "none named", "0.5 for the three systems with sigmoids"),
 )  # fmt: skip

@@ -30,6 +30,7 @@ _TRAINING: dict[str, dict[str, Any]] = {
         "fresh": 2400,
         "fresh_events": [2, 5],
         "augment": True,
+        "tag_weight": 2.0,
         "blank_penalty": 0.5,
         "decoder": "beam",
         "shifts": 3,

@@ -92,7 +92,10 @@ def main():
         patience=args.epochs,
         weight_decay=1e-3,
         ema=0.998,
+        tag_weight=2.0,
         blank_penalty=0.5,
+        decoder="beam",
+        shifts=3,
         seed=args.seed,
     )
 
@@ -113,7 +116,9 @@ def main():
     held = chosen_on.split(TEST_FOLD)[0][::8]
     validation = Clips(features, chosen_on.label_sets_or_sequences(), training.standardiser, held)
 
-    network = build(config.system, len(mixer.classes), config.preset, seed=config.seed)
+    network = build(
+        config.system, len(mixer.classes), config.preset, seed=config.seed, tag_weight=config.tag_weight
+    )
     trainer = Trainer(network, config, training, validation)
     folder = RunFolder(args.out / "run")
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -123,7 +128,14 @@ def main():
         folder.save(trainer)
     trainer.restore_best()
 
-    model = TrainedModel(network, mixer.classes, log_mel, training.standardiser)
+    model = TrainedModel(
+        network.without_tag_outputs(),
+        mixer.classes,
+        log_mel,
+        training.standardiser,
+        decoder=config.decoder,
+        shifts=config.shifts,
+    )
     model.info = {
         "training": config.to_dict(),
         "epochs": trainer.epoch,

@@ -73,7 +73,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recordings", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--clips-per-epoch", type=int, default=2400)
     parser.add_argument("--test-clips", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)

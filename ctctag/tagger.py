@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ctctag import metrics
 from ctctag.audio import LogMel, read_audio, shift_samples, shifts_of
 from ctctag.exceptions import AudioError, CtctagError, DataError, ParameterError
-from ctctag.models import TrainedModel, build, forward_windows, load_model, save_model
+from ctctag.models import TrainedModel, forward_windows, load_model, save_model
 from ctctag.models.heads import multi_hot
 from ctctag.training import (
     ArrayFeatures,
@@ -226,14 +226,7 @@ class Tagger:
 
         learned, held = hold_out(np.arange(len(features)), config.validation, config.seed)
         standardiser = fit_standardiser(features, learned)
-        network = build(
-            config.system,
-            len(classes),
-            config.preset,
-            n_mels=log_mel.n_mels,
-            seed=config.seed,
-            tag_weight=config.tag_weight,
-        )
+        network = config.build_network(len(classes), log_mel.n_mels)
         trainer = Trainer(
             network,
             config,
@@ -244,19 +237,8 @@ class Tagger:
             record = trainer.run_epoch()
             if progress is not None:
                 progress(record)
-        trainer.restore_best()
         self.history_ = trainer.history
-        return self._adopt(
-            TrainedModel(
-                network.without_tag_outputs(),
-                classes,
-                log_mel,
-                standardiser,
-                {"training": config.to_dict()},
-                decoder=config.decoder,
-                shifts=config.shifts,
-            )
-        )
+        return self._adopt(trainer.best_model(classes, log_mel, {"training": config.to_dict()}))
 
     def tag(self, clip: Clip) -> Tagging:
         """Return everything heard in one clip, of any length.

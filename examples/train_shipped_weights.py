@@ -29,7 +29,7 @@ from ctctag.data import (
     open_source,
 )
 from ctctag.experiment import class_table, evaluate_model, summary_lines
-from ctctag.models import TrainedModel, build, save_model
+from ctctag.models import save_model
 from ctctag.models.files import versions
 from ctctag.training import Clips, FreshClips, RunFolder, SpectrogramMasks, Trainer, TrainingConfig
 
@@ -116,9 +116,7 @@ def main():
     held = chosen_on.split(TEST_FOLD)[0][::8]
     validation = Clips(features, chosen_on.label_sets_or_sequences(), training.standardiser, held)
 
-    network = build(
-        config.system, len(mixer.classes), config.preset, seed=config.seed, tag_weight=config.tag_weight
-    )
+    network = config.build_network(len(mixer.classes), log_mel.n_mels)
     trainer = Trainer(network, config, training, validation)
     folder = RunFolder(args.out / "run")
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -126,23 +124,15 @@ def main():
     while not trainer.finished:
         print(json.dumps(trainer.run_epoch()), flush=True)
         folder.save(trainer)
-    trainer.restore_best()
 
-    model = TrainedModel(
-        network.without_tag_outputs(),
-        mixer.classes,
-        log_mel,
-        training.standardiser,
-        decoder=config.decoder,
-        shifts=config.shifts,
-    )
-    model.info = {
+    info = {
         "training": config.to_dict(),
         "epochs": trainer.epoch,
         "clips_per_epoch": args.clips_per_epoch,
         "versions": versions(),
         "test": {},
     }
+    model = trainer.best_model(mixer.classes, log_mel, info)
     backgrounds = mixed(args.out / "over backgrounds", Mixer(events, noise=background), args, seed=1000)
     tests = {
         "Over real backgrounds": backgrounds,

@@ -9,7 +9,7 @@ import numpy as np
 from ctctag._checks import check_choice, check_integer, check_number
 from ctctag.data import Augment
 from ctctag.exceptions import ParameterError
-from ctctag.models import DECODERS, PRESETS, SYSTEMS
+from ctctag.models import DECODERS, PRESETS, SYSTEMS, Network, build
 
 __all__ = ["SCHEDULES", "TrainingConfig"]
 
@@ -143,20 +143,33 @@ class TrainingConfig:
         ParameterError
             If a name is unknown or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(values.keys() - set(known))
-        if unknown:
-            raise ParameterError(f"{unknown[0]!r} is no training setting; there are {', '.join(known)}")
+        _check_names(values, cls, "{} is no training setting")
         return cls(**values)
+
+    def augmentation(self) -> Augment | None:
+        """Return how the events of fresh clips are varied, or ``None``."""
+        if not self.augment:
+            return None
+        return Augment(**(self.augment if isinstance(self.augment, dict) else {}))
+
+    def build_network(self, n_classes: int, n_mels: int) -> Network:
+        """Return the network that is to be trained, with fresh weights."""
+        return build(
+            self.system, n_classes, self.preset, n_mels=n_mels, seed=self.seed, tag_weight=self.tag_weight
+        )
+
+
+def _check_names(values: Mapping[str, Any], cls: type, complaint: str) -> None:
+    known = [field.name for field in fields(cls)]
+    unknown = sorted(values.keys() - set(known))
+    if unknown:
+        raise ParameterError(f"{complaint.format(repr(unknown[0]))}; there are {', '.join(known)}")
 
 
 def _checked_augment(value: Any) -> bool | dict[str, Any]:
     if not isinstance(value, Mapping):
         return bool(value)
-    known = [field.name for field in fields(Augment)]
-    unknown = sorted(value.keys() - set(known))
-    if unknown:
-        raise ParameterError(f"augment: {unknown[0]!r} is no variation; there are {', '.join(known)}")
+    _check_names(value, Augment, "augment: {} is no variation")
     given: dict[str, Any] = {
         name: tuple(part) if isinstance(part, list) else part for name, part in value.items()
     }

@@ -18,9 +18,9 @@ import numpy as np
 
 from ctctag._files import atomic_path
 from ctctag.audio import LogMel, Standardiser
-from ctctag.data import Augment, Dataset, Features, open_mixer
+from ctctag.data import Dataset, Features, open_mixer
 from ctctag.exceptions import DataError, ModelError, ParameterError
-from ctctag.models import TrainedModel, build, save_model
+from ctctag.models import TrainedModel, save_model
 from ctctag.models.files import read_arrays, versions
 from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
@@ -223,14 +223,7 @@ def train_on_dataset(
         training = _fresh_clips(dataset, config, {fold, validation_fold}, log_mel, masks)
     else:
         training = Clips(features, targets, fit_standardiser(features, learned), learned, masks)
-    network = build(
-        config.system,
-        len(dataset.classes),
-        config.preset,
-        n_mels=log_mel.n_mels,
-        seed=config.seed,
-        tag_weight=config.tag_weight,
-    )
+    network = config.build_network(len(dataset.classes), log_mel.n_mels)
     validation = Clips(features, targets, training.standardiser, held)
     trainer = Trainer(network, config, training, validation)
     if trained_before:
@@ -241,16 +234,8 @@ def train_on_dataset(
         folder.save(trainer)
         if on_epoch is not None:
             on_epoch(record)
-    trainer.restore_best()
-    model = TrainedModel(
-        network.without_tag_outputs(),
-        tuple(dataset.classes),
-        log_mel,
-        training.standardiser,
-        settings | {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch},
-        decoder=config.decoder,
-        shifts=config.shifts,
-    )
+    info = settings | {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch}
+    model = trainer.best_model(dataset.classes, log_mel, info)
     save_model(folder.model_path, model)
     return Run(model, trainer.history, trainer.best_epoch)
 
@@ -270,10 +255,14 @@ def _fresh_clips(
     mixer = open_mixer(dataset.path, sr=log_mel.sr, events_per_clip=config.fresh_events)
     mixer.preload()
     folds = [number for number in range(1, mixer.folds + 1) if number not in left_out] or None
-    varied = config.augment if isinstance(config.augment, dict) else {}
-    augment = Augment(**varied) if config.augment else None
     return FreshClips(
-        mixer, log_mel, config.fresh, folds=folds, augment=augment, masks=masks, seed=config.seed
+        mixer,
+        log_mel,
+        config.fresh,
+        folds=folds,
+        augment=config.augmentation(),
+        masks=masks,
+        seed=config.seed,
     )
 
 

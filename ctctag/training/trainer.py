@@ -7,15 +7,16 @@ after any epoch therefore goes on bit for bit as if it had not been.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctctag import metrics, optim
+from ctctag.audio import LogMel
 from ctctag.exceptions import CtctagError
-from ctctag.models import Network
+from ctctag.models import Network, TrainedModel
 from ctctag.models.files import arrays_under, copy_arrays
 from ctctag.training.batches import Clips
 from ctctag.training.config import TrainingConfig
@@ -125,6 +126,29 @@ class Trainer:
         """Give the network the best weights seen, with the blank's bias as much lower as the settings say."""
         self._load_weights(self._best)
         self.network.lower_blank(self.config.blank_penalty)
+
+    def best_model(self, classes: Sequence[str], log_mel: LogMel, info: dict[str, Any]) -> TrainedModel:
+        """Restore the best weights, and return what is kept of the training: a model as the settings want it.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Names of the classes.
+        log_mel : LogMel
+            The features that were learned from.
+        info : dict
+            What to note in the model's file.
+        """
+        self.restore_best()
+        return TrainedModel(
+            self.network.without_tag_outputs(),
+            tuple(classes),
+            log_mel,
+            self.training.standardiser,
+            info,
+            decoder=self.config.decoder,
+            shifts=self.config.shifts,
+        )
 
     # -- saving and resuming -------------------------------------------------------------------------------
 

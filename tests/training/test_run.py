@@ -186,21 +186,28 @@ def test_unknown_setting():
 FRESH = TrainingConfig(**{**CONFIG.to_dict(), "fresh": 8, "augment": True, "masks": True})
 
 
-def test_fresh_clips_leave_out_the_recordings_of_the_test_fold(tmp_path, monkeypatch):
-    mix, folds = Mixer.mix, []
+@pytest.fixture
+def mixed(monkeypatch):
+    """Return a list that every clip mixed from now on is added to, with the options of its mixing."""
+    mix, clips = Mixer.mix, []
 
     def watched(self, seed, **options):
-        folds.append(options["folds"])
-        return mix(self, seed, **options)
+        clips.append((mix(self, seed, **options), options))
+        return clips[-1][0]
 
+    monkeypatch.setattr(Mixer, "mix", watched)
+    return clips
+
+
+def test_fresh_clips_leave_out_the_recordings_of_the_test_fold(tmp_path, mixed):
     options = {"clips": 8, "folds": 3, "clip_seconds": 3, "events_per_clip": 1, "max_event_seconds": 1.0}
     for protocol, allowed in (("honest", [1, 3]), ("paper", None)):
         data = mix_dataset("synthetic", tmp_path / protocol, protocol=protocol, **options)
-        monkeypatch.setattr(Mixer, "mix", watched)
-        folds.clear()
+        mixed.clear()
         train_on_dataset(data, tmp_path / f"{protocol}-run", FRESH, fold=2)
-        monkeypatch.undo()
-        assert folds == [allowed] * (8 + 2 * 8)  # for the standardiser, and two epochs
+        assert [options["folds"] for _, options in mixed] == [allowed] * (
+            8 + 2 * 8
+        )  # for the standardiser, and two epochs
 
 
 def test_resumed_training_on_fresh_clips_is_the_unbroken_one(small_data, tmp_path):
@@ -214,18 +221,10 @@ def test_resumed_training_on_fresh_clips_is_the_unbroken_one(small_data, tmp_pat
         np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
 
 
-def test_fresh_clips_have_as_many_events_as_wanted(small_data, tmp_path, monkeypatch):
-    mix, counts = Mixer.mix, []
-
-    def watched(self, seed, **options):
-        clip = mix(self, seed, **options)
-        counts.append(len(clip.events))
-        return clip
-
-    monkeypatch.setattr(Mixer, "mix", watched)
+def test_fresh_clips_have_as_many_events_as_wanted(small_data, tmp_path, mixed):
     config = TrainingConfig(**{**FRESH.to_dict(), "fresh_events": [3, 3]})  # as JSON has it
     train_on_dataset(Dataset.open(small_data), tmp_path / "run", config, fold=1)
-    assert set(counts) == {3}
+    assert {len(clip.events) for clip, _ in mixed} == {3}
     train_on_dataset(Dataset.open(small_data), tmp_path / "run", config, fold=1, resume=True)
     message = "fresh_events is how many events a fresh clip has: set fresh, too, to how many make an epoch"
     with pytest.raises(ParameterError, match=message):
@@ -272,17 +271,10 @@ def test_augment_needs_fresh_clips():
         TrainingConfig(augment=True)
 
 
-def test_events_are_varied_as_wanted(small_data, tmp_path, monkeypatch):
-    mix, settings = Mixer.mix, []
-
-    def watched(self, seed, **options):
-        settings.append(options["augment"])
-        return mix(self, seed, **options)
-
-    monkeypatch.setattr(Mixer, "mix", watched)
+def test_events_are_varied_as_wanted(small_data, tmp_path, mixed):
     values = {**FRESH.to_dict(), "augment": {"layered": 0, "speed": [0.9, 1.1]}}  # as JSON has it
     train_on_dataset(Dataset.open(small_data), tmp_path / "run", TrainingConfig(**values), fold=1)
-    assert set(settings) == {Augment(layered=0, speed=(0.9, 1.1))}
+    assert {options["augment"] for _, options in mixed} == {Augment(layered=0, speed=(0.9, 1.1))}
     train_on_dataset(
         Dataset.open(small_data), tmp_path / "run", TrainingConfig(**values), fold=1, resume=True
     )

@@ -6,11 +6,13 @@ CLIPS is a data set of protocol ``honest`` in four folds, such as ``clips`` in t
 reproduce --protocol honest``. Fold 1 is left alone: it is for testing. A network learns from folds 3 and 4,
 or from fresh mixtures of their recordings, and is measured on fold 2, whose recordings it has not heard. All
 variants see equally many clips, unless they say otherwise. The table goes to ``OUT/ablation.md``, the scores
-to ``OUT/ablation.json``. Interrupted, it goes on where it was.
+to ``OUT/ablation.json``. Interrupted, it goes on where it was. Lines of the same clips and settings that
+``ablation.json`` has already are kept as they are, so that the table can be made in several sittings.
 """
 
 import argparse
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,17 @@ class Variant:
         """The same without what is done after training: variants that share it share a run."""
         return replace(self, penalty=0.0, decoder=DECODERS[0], shifts=1)
 
+    @property
+    def heard(self) -> dict[str, Any]:
+        """What is not among the settings of a training."""
+        return {
+            "sr": self.sr,
+            "n_mels": self.n_mels,
+            "blank_penalty": self.penalty,
+            "decoder": self.decoder,
+            "shifts": self.shifts,
+        }
+
 
 _STEADY = {"ema": 0.998, "weight_decay": 1e-3}
 _MASKED = _STEADY | {"masks": True}
@@ -99,6 +112,12 @@ def config_of(system: str, variant: Variant, clips: int, seen: int) -> TrainingC
     return TrainingConfig(system=system, seed=1, epochs=epochs, patience=epochs, **variant.training)
 
 
+def run_name(variant: Variant) -> str:
+    """Return the name of the first variant that is trained so, as a folder."""
+    first = next(name for name, other in VARIANTS.items() if other.trained == variant.trained)
+    return re.sub("[^a-z0-9]+", "-", first.lower()).strip("-")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
@@ -115,43 +134,81 @@ def main() -> None:
         raise DataError(f"{args.clips}: a test fold, a validation fold and at least one more are needed")
     learned = int((~((dataset.folds == TEST) | (dataset.folds == VALIDATION))).sum())
 
-    trainings = [variant.trained for variant in VARIANTS.values()]
-    results, rows = [], []
-    for system in args.systems:
-        for name in args.variants:
+    wanted = {
+        (system, name): as_read(
+            {
+                "system": system,
+                "variant": name,
+                **variant.heard,
+                "fingerprint": dataset.fingerprint(),
+                "config": config_of(system, variant, learned, args.seen).to_dict(),
+            }
+        )
+        for system in args.systems
+        for name, variant in VARIANTS.items()
+    }
+    lines = {
+        (line["system"], line["variant"]): line
+        for line in read(args.out)
+        if fits(line, wanted.get((line["system"], line["variant"])))
+    }
+    for (system, name), line in wanted.items():
+        if name in args.variants and (system, name) not in lines:
             variant = VARIANTS[name]
-            config = config_of(system, variant, learned, args.seen)
-            place = work / f"{system}-{trainings.index(variant.trained)}"
-            run = train_on_dataset(
-                dataset, place, config, fold=TEST, validation_fold=VALIDATION, resume=True,
-                log_mel=LogMel.at_rate(variant.sr, n_mels=variant.n_mels),
-                on_epoch=lambda record, label=f"{system}, {name}": say(f"{label}: {json.dumps(record)}"),
-            )  # fmt: skip
-            run.model.network.lower_blank(variant.penalty)
-            scores = evaluate_model(
-                run.model, dataset, fold=VALIDATION, decoder=variant.decoder, shifts=variant.shifts
-            ).scores
-            seconds = sum(record["seconds"] for record in run.history)
-            results.append(
-                {
-                    "system": system,
-                    "variant": name,
-                    "sr": variant.sr,
-                    "n_mels": variant.n_mels,
-                    "blank_penalty": variant.penalty,
-                    "decoder": variant.decoder,
-                    "shifts": variant.shifts,
-                    "config": config.to_dict(),
-                    "scores": scores,
-                }
-            )
-            rows.append([system, name, *(scores.get(column) for column in COLUMNS), seconds / 60])
-            write(args.out, rows, results, args)
+            run = work / f"{system}-{run_name(variant)}"
+            config = TrainingConfig.from_dict(line["config"])
+            lines[system, name] = line | measured(dataset, run, config, variant, f"{system}, {name}")
+            write(args.out, [lines[key] for key in wanted if key in lines], args.seen)
     print((args.out / "ablation.md").read_text(encoding="utf-8"))
 
 
-def write(out: Path, rows: list[Any], results: list[Any], args: argparse.Namespace) -> None:
+def measured(
+    dataset: Dataset, place: Path, config: TrainingConfig, variant: Variant, label: str
+) -> dict[str, Any]:
+    """Train, or take what is trained already, and return the scores on the validation fold."""
+    run = train_on_dataset(
+        dataset, place, config, fold=TEST, validation_fold=VALIDATION, resume=True,
+        log_mel=LogMel.at_rate(variant.sr, n_mels=variant.n_mels),
+        on_epoch=lambda record: say(f"{label}: {json.dumps(record)}"),
+    )  # fmt: skip
+    run.model.network.lower_blank(variant.penalty)
+    scores = evaluate_model(
+        run.model, dataset, fold=VALIDATION, decoder=variant.decoder, shifts=variant.shifts
+    ).scores
+    seconds = sum(record["seconds"] for record in run.history)
+    return {"scores": scores, "minutes": seconds / 60, "machine": machine(), "versions": versions()}
+
+
+def read(out: Path) -> list[dict[str, Any]]:
+    """Return the lines that are there."""
+    path = out / "ablation.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def as_read(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line as JSON gives it back: lists in place of tuples."""
+    return json.loads(json.dumps(line))
+
+
+def fits(line: dict[str, Any], wanted: dict[str, Any] | None) -> bool:
+    """Return whether a line was measured as it is wanted now."""
+    return wanted is not None and all(line.get(key) == value for key, value in wanted.items())
+
+
+def write(out: Path, results: list[dict[str, Any]], seen: int) -> None:
     """Write what is there so far."""
+    rows = [
+        [
+            line["system"],
+            line["variant"],
+            *(line["scores"].get(column) for column in COLUMNS),
+            line["minutes"],
+        ]
+        for line in results
+    ]
+    made = sorted(
+        {", ".join(f"{k} {v}" for k, v in x["versions"].items()) + f"; {x['machine']}" for x in results}
+    )
     table = Table(
         ["system", "training", "precision", "recall", "F", "auc", "auc_binary", "seq. error rate", "minutes"],
         rows,
@@ -160,7 +217,7 @@ def write(out: Path, rows: list[Any], results: list[Any], args: argparse.Namespa
     )
     text = [
         "# What each ingredient buys",
-        f"Protocol `honest`: learned from folds 3 and 4, {args.seen} clips seen in training where nothing "
+        f"Protocol `honest`: learned from folds 3 and 4, {seen} clips seen in training where nothing "
         f"else is said, measured on fold {VALIDATION}, whose recordings training has not heard. Fold {TEST} "
         "was not touched. One training each; a line adds to the line before it where it begins with +, and "
         "the last ones change one thing in the last of those. The best epoch on the validation fold is kept. "
@@ -170,9 +227,9 @@ def write(out: Path, rows: list[Any], results: list[Any], args: argparse.Namespa
         "trained network: 0.5 is taken off its bias. The likeliest labelling is what a beam search "
         "finds; of three listenings, a quarter of a hop apart, each frame's probabilities are averaged.",
         table.to_markdown(),
-        "Made by `python benchmarks/bench_ablation.py CLIPS OUT` with "
-        + ", ".join(f"{name} {value}" for name, value in versions().items())
-        + f"; {machine()}.",
+        f"Made by `python benchmarks/bench_ablation.py CLIPS OUT --seen {seen}` with "
+        + ", and ".join(made)
+        + ".",
     ]
     (out / "ablation.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
     (out / "ablation.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -153,8 +153,10 @@ class RecordedNoise(NoiseSource):
     def render(self, key: str, start: int, n_samples: int, sr: int, seed: list[int]) -> Samples:
         """Return `n_samples` of the loop from sample `start` on; read-only where they are a piece of it."""
         loop = self.loop(key, sr)
-        end = start + n_samples
-        return loop[start:end] if end <= loop.size else np.tile(loop, -(-end // loop.size))[start:end]
+        rounds, end = divmod(start + n_samples, loop.size)
+        if not rounds:
+            return loop[start:end]
+        return np.concatenate([loop[start:], *[loop] * (rounds - 1), loop[:end]])
 
     def source_id(self, key: str) -> str:
         """Return which recording a noise was cut from."""

@@ -135,28 +135,22 @@ def main() -> None:
     learned = int((~((dataset.folds == TEST) | (dataset.folds == VALIDATION))).sum())
 
     wanted = {
-        (system, name): as_read(
-            {
-                "system": system,
-                "variant": name,
-                **variant.heard,
-                "fingerprint": dataset.fingerprint(),
-                "config": config_of(system, variant, learned, args.seen).to_dict(),
-            }
-        )
+        (system, name): {
+            "system": system,
+            "variant": name,
+            **variant.heard,
+            "fingerprint": dataset.fingerprint(),
+            "config": config_of(system, variant, learned, args.seen).to_dict(),
+        }
         for system in args.systems
         for name, variant in VARIANTS.items()
     }
-    lines = {
-        (line["system"], line["variant"]): line
-        for line in read(args.out)
-        if fits(line, wanted.get((line["system"], line["variant"])))
-    }
+    lines = {key: line for key, line in read(args.out).items() if fits(line, wanted.get(key))}
     for (system, name), line in wanted.items():
         if name in args.variants and (system, name) not in lines:
             variant = VARIANTS[name]
+            config = config_of(system, variant, learned, args.seen)
             run = work / f"{system}-{run_name(variant)}"
-            config = TrainingConfig.from_dict(line["config"])
             lines[system, name] = line | measured(dataset, run, config, variant, f"{system}, {name}")
             write(args.out, [lines[key] for key in wanted if key in lines], args.seen)
     print((args.out / "ablation.md").read_text(encoding="utf-8"))
@@ -179,15 +173,14 @@ def measured(
     return {"scores": scores, "minutes": seconds / 60, "machine": machine(), "versions": versions()}
 
 
-def read(out: Path) -> list[dict[str, Any]]:
-    """Return the lines that are there."""
+def read(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the lines that are there, by system and variant."""
     path = out / "ablation.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-
-
-def as_read(line: dict[str, Any]) -> dict[str, Any]:
-    """Return a line as JSON gives it back: lists in place of tuples."""
-    return json.loads(json.dumps(line))
+    lines = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    for line in lines:
+        # tuples again where JSON has lists, and with what an older version did not know
+        line["config"] = TrainingConfig.from_dict(line["config"]).to_dict()
+    return {(line["system"], line["variant"]): line for line in lines}
 
 
 def fits(line: dict[str, Any], wanted: dict[str, Any] | None) -> bool:

@@ -132,7 +132,7 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choices as plain JSON values."""
-        return asdict(self)
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainingConfig":
@@ -157,6 +157,12 @@ class TrainingConfig:
         return build(
             self.system, n_classes, self.preset, n_mels=n_mels, seed=self.seed, tag_weight=self.tag_weight
         )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_names(values: Mapping[str, Any], cls: type, complaint: str) -> None:

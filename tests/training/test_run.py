@@ -281,6 +281,13 @@ def test_events_are_varied_as_wanted(small_data, tmp_path, mixed):
     assert TrainingConfig(**values | {"augment": {}}).augment is True
 
 
+def test_settings_are_what_json_makes_of_them():
+    config = TrainingConfig(fresh=8, fresh_events=(1, 2), augment={"layered": 0, "speed": (0.9, 1.1)})
+    values = config.to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert TrainingConfig.from_dict(values) == config
+
+
 def test_variations_are_checked():
     message = "augment: 'layer' is no variation; there are speed, tilt_db, tilt_points, sign, crop, layered, "
     with pytest.raises(ParameterError, match=message):

@@ -22,7 +22,7 @@ from ctctag.audio import LogMel
 from ctctag.data import Dataset
 from ctctag.exceptions import DataError
 from ctctag.experiment import Table, evaluate_model
-from ctctag.experiment.machine import machine
+from ctctag.experiment.machine import machine, software
 from ctctag.models import DECODERS, SYSTEMS
 from ctctag.models.files import versions
 from ctctag.training import TrainingConfig, train_on_dataset
@@ -178,7 +178,7 @@ def read(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
     path = out / "ablation.json"
     lines = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     for line in lines:
-        # tuples again where JSON has lists, and with what an older version did not know
+        # with what an older version did not know
         line["config"] = TrainingConfig.from_dict(line["config"]).to_dict()
     return {(line["system"], line["variant"]): line for line in lines}
 
@@ -199,9 +199,7 @@ def write(out: Path, results: list[dict[str, Any]], seen: int) -> None:
         ]
         for line in results
     ]
-    made = sorted(
-        {", ".join(f"{k} {v}" for k, v in x["versions"].items()) + f"; {x['machine']}" for x in results}
-    )
+    made = sorted({software(x["versions"]) + f"; {x['machine']}" for x in results})
     table = Table(
         ["system", "training", "precision", "recall", "F", "auc", "auc_binary", "seq. error rate", "minutes"],
         rows,

@@ -26,7 +26,7 @@ import ctctag
 from ctctag._threads import run_tasks
 from ctctag.audio import LogMel
 from ctctag.data import Augment, Dataset, Features, Mixer, mix_dataset
-from ctctag.experiment.machine import processor
+from ctctag.experiment.machine import processor, software
 from ctctag.models import build
 from ctctag.optim import AdamW
 from ctctag.training import FreshClips, SpectrogramMasks
@@ -101,7 +101,7 @@ def main() -> None:
     folder = found_events(options.events)
     threads = ctctag.get_num_threads()
     versions = {"ctctag": ctctag.__version__, "numpy": np.__version__, "scipy": scipy.__version__}
-    said = ", ".join(f"{name} {number}" for name, number in versions.items())
+    said = software(versions)
     print(f"{processor()}, {threads} threads; {said}")
 
     sources = {"synthetic, white noise": ("synthetic", "white")}

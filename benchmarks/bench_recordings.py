@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ctctag.data import Dataset, mix_dataset
 from ctctag.experiment import Evaluation, Table, class_table, evaluate_model
-from ctctag.experiment.machine import machine
+from ctctag.experiment.machine import machine, software
 from ctctag.models import SYSTEMS
 from ctctag.models.files import versions
 from ctctag.training import TrainingConfig, train_on_dataset
@@ -87,7 +87,7 @@ def main() -> None:
         "measured on fold 1, one training each. Means over the 16 classes.",
         table.to_markdown(),
         "Made by `python benchmarks/bench_recordings.py RECORDINGS OUT` with "
-        + ", ".join(f"{name} {value}" for name, value in versions().items())
+        + software(versions())
         + f"; {machine()}. The last column is the speed of training, on a machine busy with other work.",
         "Settings of the trainings: "
         + "; ".join(f"{system} {_config(system).to_dict()}" for system in args.systems)

@@ -16,6 +16,7 @@ from ctctag.audio import LogMel, read_audio
 from ctctag.data import Dataset, mix_dataset
 from ctctag.exceptions import CtctagError
 from ctctag.experiment.evaluation import Evaluation, class_table, evaluate_model
+from ctctag.experiment.machine import software
 from ctctag.experiment.report import Report
 from ctctag.experiment.tables import Table
 from ctctag.models import SYSTEMS, TrainedModel
@@ -268,7 +269,7 @@ def _report(demo: Demo, path: Path) -> Path:
         "\n".join(
             [
                 "ctctag demo",
-                ", ".join(f"{name} {version}" for name, version in versions().items()),
+                software(versions()),
                 f"{get_num_threads()} threads, {demo.seconds:.0f} s",
             ]
         )

@@ -16,6 +16,7 @@ from ctctag._threads import openblas_threads
 from ctctag.audio import LogMel, read_audio
 from ctctag.data import Dataset
 from ctctag.exceptions import CtctagError
+from ctctag.experiment.machine import software
 from ctctag.gradcheck import check_gradients
 from ctctag.models.files import versions
 from ctctag.numerics import softmax
@@ -127,8 +128,7 @@ def _order(dataset: Dataset) -> Finding:
 
 
 def _versions() -> Finding:
-    text = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return Finding("versions", f"{text}, {platform.system()} {platform.machine()}")
+    return Finding("versions", f"{software(versions())}, {platform.system()} {platform.machine()}")
 
 
 def _sound_files() -> Finding:

@@ -2,11 +2,12 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 from ctctag._threads import get_num_threads
 
-__all__ = ["machine", "processor"]
+__all__ = ["machine", "processor", "software"]
 
 
 def processor() -> str:
@@ -26,3 +27,14 @@ def machine() -> str:
     True
     """
     return f"{processor()}, {get_num_threads()} threads of {os.cpu_count()} processors"
+
+
+def software(versions: Mapping[str, str]) -> str:
+    """Return names and versions, such as those of `ctctag.models.files.versions`, as one line.
+
+    Examples
+    --------
+    >>> software({"ctctag": "1.0", "numpy": "2.3.1"})
+    'ctctag 1.0, numpy 2.3.1'
+    """
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

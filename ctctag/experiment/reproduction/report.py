@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctctag.data import Dataset
 from ctctag.exceptions import CtctagError
+from ctctag.experiment.machine import software
 from ctctag.experiment.reproduction.cells import Cell, cell_folder
 from ctctag.experiment.reproduction.choices import check_table, choices_table
 from ctctag.experiment.reproduction.page import Page, write
@@ -141,5 +142,5 @@ def _settings(page: Page, plan: Plan, cells: list[Cell]) -> None:
         if rest:
             page.text(f"{NAMES[system]}: " + ", ".join(f"{name} = {value}" for name, value in rest.items()))
     page.text("On " + "; ".join(dict.fromkeys(cell.machine for cell in cells)) + "; with "
-              + ", ".join(f"{name} {version}" for name, version in first.versions.items())
+              + software(first.versions)
               + f". Fingerprint of the clips: {first.data['fingerprint']}.")  # fmt: skip

@@ -1,9 +1,9 @@
-r"""Binary cross entropy, from logits and from probabilities: the value and its derivative together.
+r"""Losses and their derivatives together: binary cross entropy, and the distance between two views of a clip.
 
 .. math:: L = -\frac{1}{M} \sum_i w_i \left(t_i \log p_i + (1 - t_i) \log(1 - p_i)\right)
 
-with M the number of entries, clips times classes: PyTorch's ``reduction="mean"``. (CTC has a room of its own,
-`ctctag.ctc`.)
+is the first, with M the number of entries, clips times classes: PyTorch's ``reduction="mean"``. (CTC has a
+room of its own, `ctctag.ctc`.)
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from ctctag import numerics
 from ctctag._checks import check_float_array
 from ctctag.exceptions import ParameterError
 
-__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits"]
+__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "consistency_with_logits"]
 
 Array = npt.NDArray[Any]
 
@@ -108,6 +108,61 @@ def binary_cross_entropy(
     return float(entropy.mean(dtype=np.float64)), gradient.astype(p.dtype, copy=False)
 
 
+def consistency_with_logits(
+    first: npt.ArrayLike, second: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> tuple[float, Array, Array]:
+    r"""Return how far apart two softmaxes are, and the derivatives that draw each to the other.
+
+    .. math::
+
+        L = \frac12 \sum_t w_t
+            \left(\mathrm{KL}(\bar p_t \,\|\, q_t) + \mathrm{KL}(\bar q_t \,\|\, p_t)\right)
+
+    where p and q are the softmaxes of `first` and `second`, and a bar marks what counts as given: each view
+    learns from the other and does not lower itself to it. The derivatives are therefore
+    :math:`w_t (p_t - q_t) / 2` by the first logits and the negative of that by the second; they are not those
+    of L as a function of both.
+
+    Parameters
+    ----------
+    first, second : array_like, shape (N, T, C) or any (…, C), float
+        Logits of two views of the same clips.
+    weights : array_like, broadcast to (N, T) or (…), optional
+        Weight of each frame, at least 0; 1 if not given.
+
+    Returns
+    -------
+    loss : float
+        The weighted sum over the frames, at least 0.
+    dfirst, dsecond : ndarray
+        The derivatives, in the shape and dtype of the logits.
+
+    Raises
+    ------
+    ParameterError
+        If shapes differ, or a weight is negative.
+
+    References
+    ----------
+    Yao et al., "CR-CTC: Consistency regularization on CTC for improved speech recognition", ICLR 2025,
+    equation 4.
+
+    Examples
+    --------
+    >>> loss, dfirst, dsecond = consistency_with_logits([[0.0, 0.0]], [[2.0, 0.0]])
+    >>> round(loss, 4), dfirst.round(4), dsecond.round(4)
+    (0.3808, array([[-0.1904,  0.1904]]), array([[ 0.1904, -0.1904]]))
+    """
+    a = check_float_array(first, "first")
+    if a.ndim == 0 or a.size == 0:
+        raise ParameterError(f"first must hold at least one frame, got shape {a.shape}")
+    b = check_float_array(second, "second", a.shape).astype(a.dtype, copy=False)
+    weight = _weights(np.ones((), a.dtype) if weights is None else weights, a.shape[:-1], a.dtype)
+    log_a, log_b = numerics.log_softmax(a), numerics.log_softmax(b)
+    half = (weight[..., np.newaxis] / 2) * (np.exp(log_a) - np.exp(log_b))
+    return float((half * (log_a - log_b)).sum(dtype=np.float64)), half, -half
+
+
 def _checked(
     scores: npt.ArrayLike, name: str, targets: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> tuple[Array, Array, Array]:
@@ -120,14 +175,18 @@ def _checked(
     _check_unit_interval(wanted, "targets", "are these class numbers?")
     if weights is None:
         return x, wanted, np.ones((), dtype=x.dtype)
-    weighted = check_float_array(weights, "weights").astype(x.dtype, copy=False)
+    return x, wanted, _weights(weights, x.shape, x.dtype)
+
+
+def _weights(weights: npt.ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    weighted = check_float_array(weights, "weights").astype(dtype, copy=False)
     try:
-        weighted = np.broadcast_to(weighted, x.shape)
+        weighted = np.broadcast_to(weighted, shape)
     except ValueError:
-        raise ParameterError(f"weights must broadcast to {x.shape}, got shape {weighted.shape}") from None
+        raise ParameterError(f"weights must broadcast to {shape}, got shape {weighted.shape}") from None
     if not (weighted >= 0).all():
         raise ParameterError(f"weights must be at least 0, got {weighted.min():g}")
-    return x, wanted, weighted
+    return weighted
 
 
 def _check_unit_interval(array: Array, name: str, slip: str) -> None:

@@ -103,7 +103,8 @@ class Tagger:
         Feature settings; the paper's by default.
     epochs, batch_size, learning_rate, schedule, weight_decay : optional
         See `ctctag.training.TrainingConfig`.
-    clip_norm, ema, patience, validation, masks, tag_weight, blank_penalty, decoder, shifts, seed : optional
+    clip_norm, ema, patience, validation, masks, tag_weight, consistency, blank_penalty, decoder, shifts,
+    seed : optional
         See there, too.
 
     Attributes
@@ -139,6 +140,7 @@ class Tagger:
         validation: float = 0.1,
         masks: bool = False,
         tag_weight: float = 0.0,
+        consistency: float = 0.0,
         blank_penalty: float = 0.0,
         decoder: str = "best-path",
         shifts: int = 1,
@@ -158,6 +160,7 @@ class Tagger:
         self.validation = validation
         self.masks = masks
         self.tag_weight = tag_weight
+        self.consistency = consistency
         self.blank_penalty = blank_penalty
         self.decoder = decoder
         self.shifts = shifts
@@ -226,11 +229,12 @@ class Tagger:
 
         learned, held = hold_out(np.arange(len(features)), config.validation, config.seed)
         standardiser = fit_standardiser(features, learned)
+        masks = SpectrogramMasks() if config.masks else None
         network = config.build_network(len(classes), log_mel.n_mels)
         trainer = Trainer(
             network,
             config,
-            Clips(features, targets, standardiser, learned, SpectrogramMasks() if config.masks else None),
+            Clips(features, targets, standardiser, learned, masks, config.views),
             Clips(features, targets, standardiser, held),
         )
         while not trainer.finished:

@@ -62,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="CRNN-CTC learns the tags, too, by W times CRMP's loss beside its own",
     )  # fmt: skip
     parser.add_argument(
+        "--consistency", type=float, default=default.consistency, metavar="W",
+        help="CRNN-CTC hears each clip twice, under other masks: W times the distance between the two counts",
+    )  # fmt: skip
+    parser.add_argument(
         "--blank-penalty", type=float, default=default.blank_penalty, metavar="NATS",
         help="make the trained network's blank less likely by so much",
     )  # fmt: skip
@@ -97,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         fresh_events=args.fresh_events,
         augment=args.augment,
         tag_weight=args.tag_weight,
+        consistency=args.consistency,
         blank_penalty=args.blank_penalty,
         decoder=args.decoder,
         shifts=args.shifts,

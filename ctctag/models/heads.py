@@ -223,6 +223,19 @@ class CTCHead:
         loss, dlogits = ctc.ctc_loss_and_grad(logits, shifted, lengths, blank=_BLANK, reduction="mean")
         return float(loss), dlogits
 
+    def consistency_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return how far the second half of a batch is from the first, views of the same clips.
+
+        What `ctctag.losses.consistency_with_logits` finds in a clip's frames is divided by its number of
+        labels, as its CTC loss is; the mean over the clips is returned, and its derivative.
+        """
+        clips = len(targets) // 2
+        valid = np.arange(logits.shape[1]) < lengths[:clips, np.newaxis]
+        labels = np.array([max(len(sequence), 1) for sequence in targets[:clips]])
+        weights = valid / (clips * labels[:, np.newaxis])
+        loss, *dviews = losses.consistency_with_logits(logits[:clips], logits[clips:], weights)
+        return loss, np.concatenate(dviews)
+
     def tag_probs(self, logits: Array, lengths: Array) -> Array:
         """Return the exact probability that each class occurs in the collapsed sequence."""
         return ctc.tag_probs(logits, lengths)[:, 1:]
@@ -292,6 +305,12 @@ class JointHead(CTCHead):
         loss, dordered = super().loss_and_grad(ordered, targets, lengths)
         tag_loss, dtags = self._tags.loss_and_grad(unordered, targets, lengths)
         return loss + self.weight * tag_loss, np.concatenate([dordered, self.weight * dtags], axis=-1)
+
+    def consistency_and_grad(self, logits: Array, targets: Labels, lengths: Array) -> tuple[float, Array]:
+        """Return how far apart CTC's frames are in two views, and the derivative: 0 by the tags' logits."""
+        ordered, unordered = self.split(logits)
+        loss, dordered = super().consistency_and_grad(ordered, targets, lengths)
+        return loss, np.concatenate([dordered, np.zeros_like(unordered)], axis=-1)
 
     def tag_probs(self, logits: Array, lengths: Array) -> Array:
         """Return CTC's probability of each class."""

@@ -115,7 +115,11 @@ class Network:
         return self.layers.backward(dscores, cache)[1]
 
     def loss_and_grads(
-        self, x: npt.ArrayLike, targets: Labels, lengths: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike,
+        targets: Labels,
+        lengths: npt.ArrayLike | None = None,
+        consistency: float = 0.0,
     ) -> tuple[float, dict[str, Array]]:
         """Return the mean training loss of a batch and its derivative by every weight.
 
@@ -128,6 +132,10 @@ class Network:
             use the set.
         lengths : array_like, shape (N,), int, optional
             Valid frames of each clip.
+        consistency : float
+            Not 0: the second half of the batch are other views of the clips of the first, and so much of the
+            distance between what CTC says of the two counts beside its loss
+            (`ctctag.losses.consistency_with_logits`). Systems other than ``crnn-ctc`` have no use for it.
 
         Returns
         -------
@@ -139,13 +147,18 @@ class Network:
         Raises
         ------
         ParameterError
-            If a shape, a length or a label is wrong.
+            If a shape, a length or a label is wrong, or the halves of a batch of views do not match.
         """
         scores, cache = self.forward(x, lengths, training=True)
         batch, frames = np.shape(x)[:2]
         lengths = check_lengths(lengths, "lengths", batch, frames)
         self._check_targets(targets, batch)
         loss, dscores = self.head.loss_and_grad(scores, targets, lengths)
+        if consistency and isinstance(self.head, CTCHead):
+            _check_views(targets, lengths)
+            distance, dviews = self.head.consistency_and_grad(scores, targets, lengths)
+            loss += consistency * distance
+            dscores += consistency * dviews
         return loss, self.backward(dscores, cache)
 
     def lower_blank(self, nats: float) -> None:
@@ -210,6 +223,20 @@ class Network:
                         f"[0, {self.n_classes}) (the blank is the model's own business: is the vocabulary "
                         "off by one?)"
                     )
+
+
+def _check_views(targets: Labels, lengths: Array) -> None:
+    half, odd = divmod(len(targets), 2)
+    if odd:
+        raise ParameterError(
+            f"a batch of two views of each clip cannot have {len(targets)} clips, which is odd"
+        )
+    for n in range(half):
+        if list(targets[n]) != list(targets[half + n]) or lengths[n] != lengths[half + n]:
+            raise ParameterError(
+                f"clips {n} and {half + n} must be two views of one clip, but their targets or lengths "
+                "differ (all first views come before all second ones)"
+            )
 
 
 def build(

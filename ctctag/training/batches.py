@@ -64,6 +64,16 @@ class Batch(NamedTuple):
     targets: list[list[int]]
     lengths: Array  # (N,)
 
+    def masked(self, masks: SpectrogramMasks, rngs: Sequence[np.random.Generator]) -> "Batch":
+        """Return a view of the clips for each of `rngs`, all first views first, masked as it decides."""
+        views = [self.x.copy() for _ in rngs[1:]] + [self.x]
+        for x, rng in zip(views, rngs, strict=True):
+            masks.apply_to_batch(x, self.lengths, rng)
+        if len(views) == 1:
+            return self
+        n = len(views)
+        return Batch(np.concatenate(views), self.targets * n, np.tile(self.lengths, n))
+
 
 class Clips:
     """Features and label sequences of some clips, as batches.
@@ -80,6 +90,8 @@ class Clips:
         The clips meant.
     masks : SpectrogramMasks, optional
         Applied to shuffled batches: those that are learned from.
+    views : int
+        How often each clip is in a shuffled batch, under other masks each time.
     """
 
     def __init__(
@@ -89,8 +101,10 @@ class Clips:
         standardiser: Standardiser,
         indices: npt.ArrayLike,
         masks: SpectrogramMasks | None = None,
+        views: int = 1,
     ) -> None:
         self.masks = masks
+        self.views = views
         self.features = features
         self.targets = targets
         self.standardiser = standardiser
@@ -110,9 +124,7 @@ class Clips:
 
     def _masked(self, batches: Iterable[Batch], rng: np.random.Generator) -> Iterator[Batch]:
         for batch in batches:
-            if self.masks is not None:
-                self.masks.apply_to_batch(batch.x, batch.lengths, rng)
-            yield batch
+            yield batch if self.masks is None else batch.masked(self.masks, [rng] * self.views)
 
     def _batches(self, order: Array, batch_size: int) -> Iterator[Batch]:
         for start in range(0, len(order), batch_size):

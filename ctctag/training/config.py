@@ -62,6 +62,10 @@ class TrainingConfig:
         CRNN-CTC learns which classes a clip has beside their order, by outputs of its own that are dropped
         after training: what CRMP's loss counts beside CTC's; 0 leaves it out. The other systems learn nothing
         else anyway.
+    consistency : float
+        CRNN-CTC hears each training clip twice, under different masks, and learns to say the same of both:
+        what the distance between the two counts beside its loss (see `ctctag.losses`); 0 hears it once. A
+        step takes twice the time. The other systems hear each clip once anyway.
     blank_penalty : float
         When training has ended, so much is taken off the blank's bias, in nats; systems without a blank have
         nothing to take it from. A network that is not sure says blank: on recordings it never heard, half a
@@ -91,6 +95,7 @@ class TrainingConfig:
     fresh_events: tuple[int, int] | None = None
     augment: bool | dict[str, Any] = False
     tag_weight: float = 0.0
+    consistency: float = 0.0
     blank_penalty: float = 0.0
     decoder: str = DECODERS[0]
     shifts: int = 1
@@ -111,6 +116,7 @@ class TrainingConfig:
             "fresh_events": _checked_counts(self.fresh_events),
             "augment": _checked_augment(self.augment),
             "tag_weight": check_number(self.tag_weight, "tag_weight", low=0),
+            "consistency": check_number(self.consistency, "consistency", low=0),
             "blank_penalty": check_number(self.blank_penalty, "blank_penalty", low=0),
             "shifts": check_integer(self.shifts, "shifts", low=1),
             "seed": check_integer(self.seed, "seed", low=0),
@@ -122,6 +128,10 @@ class TrainingConfig:
         if checked["fresh_events"] and not checked["fresh"]:
             raise ParameterError(
                 "fresh_events is how many events a fresh clip has: set fresh, too, to how many make an epoch"
+            )
+        if checked["consistency"] and not checked["masks"]:
+            raise ParameterError(
+                "consistency compares what is heard of a clip under different masks: set masks, too"
             )
         check_choice(self.system, "system", SYSTEMS)
         check_choice(self.preset, "preset", tuple(PRESETS))
@@ -145,6 +155,11 @@ class TrainingConfig:
         """
         _check_names(values, cls, "{} is no training setting")
         return cls(**values)
+
+    @property
+    def views(self) -> int:
+        """How often the network hears each training clip in an epoch, under other masks each time."""
+        return 2 if self.consistency and self.system == "crnn-ctc" else 1
 
     def augmentation(self) -> Augment | None:
         """Return how the events of fresh clips are varied, or ``None``."""

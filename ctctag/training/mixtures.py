@@ -38,6 +38,8 @@ class FreshClips:
         Vary each event.
     masks : SpectrogramMasks, optional
         Mask each clip.
+    views : int
+        How often each clip is in a batch, under other masks each time.
     narrow : float
         Probability that a mixture sounds as if it had been recorded at half the rate: nothing is left above
         a quarter of it. A network that hears up to 16 kHz then learns to do without, as it must on speech
@@ -62,6 +64,7 @@ class FreshClips:
         folds: Collection[int] | None = None,
         augment: Augment | None = None,
         masks: SpectrogramMasks | None = None,
+        views: int = 1,
         narrow: float = 0.0,
         seed: int = 0,
         standardiser: Standardiser | None = None,
@@ -72,6 +75,7 @@ class FreshClips:
         self.folds = folds
         self.augment = augment
         self.masks = masks
+        self.views = views
         self.narrow = check_number(narrow, "narrow", low=0, high=1)
         self.seed = check_integer(seed, "seed", low=0)
         self._number = {label: index for index, label in enumerate(mixer.classes)}
@@ -100,6 +104,8 @@ class FreshClips:
             stop = min(start + batch_size, self.clips_per_epoch)
             mixed = [self.mix(epoch, index) for index in range(start, stop)]
             x = self.standardiser(np.stack([features for features, _ in mixed]))
+            batch = Batch(x, [labels for _, labels in mixed], np.full(len(mixed), x.shape[1]))
             if self.masks is not None:
-                self.masks.apply_to_batch(x, None, np.random.default_rng([self.seed, epoch, start, 1]))
-            yield Batch(x, [labels for _, labels in mixed], np.full(len(mixed), x.shape[1]))
+                seeds = [[self.seed, epoch, start, 1 + 2 * view] for view in range(self.views)]
+                batch = batch.masked(self.masks, [np.random.default_rng(seed) for seed in seeds])
+            yield batch

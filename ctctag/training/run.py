@@ -222,7 +222,7 @@ def train_on_dataset(
     if config.fresh:
         training = _fresh_clips(dataset, config, {fold, validation_fold}, log_mel, masks)
     else:
-        training = Clips(features, targets, fit_standardiser(features, learned), learned, masks)
+        training = Clips(features, targets, fit_standardiser(features, learned), learned, masks, config.views)
     network = config.build_network(len(dataset.classes), log_mel.n_mels)
     validation = Clips(features, targets, training.standardiser, held)
     trainer = Trainer(network, config, training, validation)
@@ -262,6 +262,7 @@ def _fresh_clips(
         folds=folds,
         augment=config.augmentation(),
         masks=masks,
+        views=config.views,
         seed=config.seed,
     )
 

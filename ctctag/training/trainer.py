@@ -98,7 +98,7 @@ class Trainer:
         batches = self.training.shuffled(self.config.batch_size, self.config.seed, self.epoch)
         for number, batch in enumerate(batches, start=1):
             loss, norm = self._step(batch.x, batch.targets, batch.lengths)
-            losses.append(loss * len(batch.targets))
+            losses.append(loss * len(batch.targets) / self.config.views)
             norms.append(norm)
             if progress is not None:
                 progress(number, self._batches)
@@ -186,7 +186,7 @@ class Trainer:
     # -- pieces --------------------------------------------------------------------------------------------
 
     def _step(self, x: Array, targets: list[list[int]], lengths: Array) -> tuple[float, float]:
-        loss, grads = self.network.loss_and_grads(x, targets, lengths)
+        loss, grads = self.network.loss_and_grads(x, targets, lengths, self.config.consistency)
         if not math.isfinite(loss):
             raise CtctagError(
                 f"the training loss became {loss} in epoch {self.epoch + 1} (step "

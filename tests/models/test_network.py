@@ -7,6 +7,7 @@ import pytest
 
 from ctctag.exceptions import ParameterError
 from ctctag.gradcheck import check_gradients
+from ctctag.losses import consistency_with_logits
 from ctctag.models import SYSTEMS, build
 from ctctag.models.heads import CTCHead, JointHead, MaxPoolHead
 
@@ -210,6 +211,60 @@ def test_every_gradient_of_a_network_that_learns_tags_beside():
 
     report = check_gradients(again, model.params, grads, directions=2, atol=2e-10, verbose=False)
     assert report.max_relative_error < 1e-6
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_two_views_of_each_clip_are_drawn_together(weight):
+    model = build("crnn-ctc", 3, preset="tiny", n_mels=16, seed=3, tag_weight=weight, dtype=np.float64)
+    x = np.concatenate([small_batch(), small_batch() * 1.1])
+    targets, lengths = 2 * TARGETS, np.tile(LENGTHS, 2)
+    scores, _ = model.forward(x, lengths)
+    distance, gradient = model.head.consistency_and_grad(scores, targets, lengths)
+    expected, clips = 0.0, len(TARGETS)
+    for n, labels in enumerate(TARGETS):
+        one, two = (scores[k, : LENGTHS[n], :4] for k in (n, clips + n))
+        parts, *_ = consistency_with_logits(one, two)
+        expected += parts / max(len(labels), 1) / clips
+    assert distance == pytest.approx(expected, rel=1e-12)
+    assert distance > 0
+    assert not gradient[0, LENGTHS[0] :].any()
+    assert not gradient[..., 4:].any()  # the tags' outputs learn from the labels alone
+    np.testing.assert_array_equal(gradient[:clips], -gradient[clips:])
+
+
+def test_the_distance_of_views_counts_beside_the_loss():
+    model = build("crnn-ctc", 3, preset="tiny", n_mels=16, seed=3, dtype=np.float64)
+    x = np.concatenate([small_batch(), small_batch() * 1.1])
+    targets, lengths = 2 * TARGETS, np.tile(LENGTHS, 2)
+    restore = frozen(model)
+    losses, grads = {}, {}
+    for consistency in (0.0, 0.5, 1.0):
+        restore()
+        losses[consistency], grads[consistency] = model.loss_and_grads(x, targets, lengths, consistency)
+    assert losses[0.0] < losses[0.5] < losses[1.0]
+    for name, plain in grads[0.0].items():  # linear in the weight
+        np.testing.assert_allclose(grads[0.5][name], (plain + grads[1.0][name]) / 2, atol=1e-12, err_msg=name)
+    crmp = build("crmp", 3, preset="tiny", n_mels=16, seed=3)
+    restore = frozen(crmp)
+    alone, _ = crmp.loss_and_grads(x, targets, lengths)
+    restore()
+    assert crmp.loss_and_grads(x, targets, lengths, 0.5)[0] == alone
+
+
+def test_views_must_match():
+    model = build("crnn-ctc", 3, preset="tiny", n_mels=16)
+    x = np.zeros((3, 20, 16))
+    with pytest.raises(
+        ParameterError, match="a batch of two views of each clip cannot have 3 clips, which is"
+    ):
+        model.loss_and_grads(x, [[0]] * 3, consistency=0.1)
+    message = (
+        "clips 0 and 1 must be two views of one clip, but their targets or lengths differ (all first views"
+    )
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        model.loss_and_grads(x[:2], [[0], [1]], consistency=0.1)
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        model.loss_and_grads(x[:2], [[0], [0]], [20, 19], consistency=0.1)
 
 
 def test_without_its_tag_outputs_the_network_says_the_same():

@@ -74,3 +74,16 @@ def test_masks_fall_on_what_is_learned_from_only_and_depend_on_seed_and_epoch():
     np.testing.assert_array_equal(masked(3, 1), masked(3, 1))
     assert not np.array_equal(masked(3, 1), masked(3, 2))
     assert all((batch.x == 1).all() for batch in clips.in_order(2))
+
+
+def test_every_view_of_a_clip_has_masks_of_its_own():
+    matrices = [np.ones((40 - n, 16), dtype=np.float32) for n in range(4)]
+    identity = Standardiser(np.zeros(16), np.ones(16))
+    clips = Clips(ArrayFeatures(matrices), [[n] for n in range(4)], identity, range(4), SpectrogramMasks(), 2)
+    first, second = clips.shuffled(2, 0, 0)
+    assert first.x.shape[0] == len(first.targets) == len(first.lengths) == 4
+    assert first.targets[:2] == first.targets[2:]
+    np.testing.assert_array_equal(first.lengths[:2], first.lengths[2:])
+    assert (first.x[:2] != first.x[2:]).any()
+    assert sorted(labels[0] for batch in (first, second) for labels in batch.targets[:2]) == [0, 1, 2, 3]
+    assert [len(batch.targets) for batch in clips.in_order(2)] == [2, 2]  # what is measured is heard once

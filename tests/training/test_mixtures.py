@@ -45,6 +45,17 @@ def test_shapes(mixer):
     assert all(len(labels) == 2 and set(labels) <= {0, 1, 2} for labels in batch.targets)
 
 
+def test_every_view_of_a_mixture_has_masks_of_its_own(mixer):
+    once, twice = make(mixer, seed=4), make(mixer, seed=4, views=2)
+    for one, two in zip(batches(once, 1), batches(twice, 1), strict=True):
+        n = len(one.targets)
+        np.testing.assert_array_equal(two.x[:n], one.x)
+        assert two.targets == 2 * one.targets
+        assert (two.x[n:] != one.x).any()
+        unmasked = (two.x[n:] != 0) & (one.x != 0)
+        np.testing.assert_array_equal(two.x[n:][unmasked], one.x[unmasked])
+
+
 def test_standardised(mixer):
     clips = FreshClips(mixer, LogMel(n_mels=32), 20)
     x = np.concatenate([batch.x for batch in clips.shuffled(20, 0, 0)])

@@ -265,6 +265,22 @@ def test_outputs_for_tags_are_only_for_training(small_data, tmp_path):
     assert (other.model.network.params["dense.weight"] != run.model.network.params["dense.weight"]).any()
 
 
+@pytest.mark.parametrize("fresh", [0, 8])
+def test_views_of_a_clip_in_a_run(small_data, tmp_path, fresh):
+    settings = {**CONFIG.to_dict(), "system": "crnn-ctc", "masks": True, "fresh": fresh, "epochs": 1}
+    runs = [
+        train_on_dataset(
+            Dataset.open(small_data), tmp_path / str(weight), TrainingConfig(**settings | more), fold=1
+        ).model.network.params["dense.weight"]
+        for weight, more in ((0, {}), (1, {"consistency": 0.2}))
+    ]
+    assert (runs[0] != runs[1]).any()
+    with pytest.raises(ParameterError, match="heard of a clip under different masks: set masks, too"):
+        TrainingConfig(consistency=0.2)
+    with pytest.raises(ParameterError, match="consistency must be at least 0, got -1"):
+        TrainingConfig(masks=True, consistency=-1)
+
+
 def test_augment_needs_fresh_clips():
     message = "augment varies the events of fresh clips: set fresh, too, to how many make an epoch"
     with pytest.raises(ParameterError, match=message):

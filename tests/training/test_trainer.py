@@ -6,7 +6,7 @@ import pytest
 from ctctag.audio import Standardiser
 from ctctag.exceptions import CtctagError, ModelError
 from ctctag.models import build
-from ctctag.training import ArrayFeatures, Clips, Trainer, TrainingConfig
+from ctctag.training import ArrayFeatures, Clips, SpectrogramMasks, Trainer, TrainingConfig
 
 N_MELS = 16
 
@@ -39,12 +39,13 @@ def make_trainer(**changes):
     }
     config = TrainingConfig(**settings)
     features, targets = make_clips()
+    masks = SpectrogramMasks(max_frames=4, max_bands=3) if config.masks else None
     identity = Standardiser(np.zeros(N_MELS), np.ones(N_MELS))
     network = build(config.system, 3, config.preset, n_mels=N_MELS, seed=config.seed)
     return Trainer(
         network,
         config,
-        Clips(features, targets, identity, range(18)),
+        Clips(features, targets, identity, range(18), masks, config.views),
         Clips(features, targets, identity, range(18, 24)),
     )
 
@@ -66,8 +67,25 @@ def test_learns(system):
     assert ("sequence_error_rate" in trainer.history[0]) == (system == "crnn-ctc")
 
 
+def test_two_views_learn_and_count_once():
+    once, twice = (make_trainer(masks=True, consistency=weight, epochs=25) for weight in (0.0, 0.2))
+    first, second = once.run_epoch(), twice.run_epoch()
+    assert second["loss"] == pytest.approx(first["loss"], rel=0.2)  # a mean over clips, not over views
+    while not twice.finished:
+        twice.run_epoch()
+    assert twice.history[-1]["validation_auc"] > 0.8
+    crmp = [make_trainer(system="crmp", masks=True, consistency=weight) for weight in (0.0, 0.2)]
+    assert crmp[0].run_epoch()["loss"] == crmp[1].run_epoch()["loss"]  # it hears each clip once
+
+
 @pytest.mark.parametrize(
-    "changes", [{}, {"ema": 0.9, "weight_decay": 1e-3, "schedule": "one-cycle"}, {"system": "crmp"}]
+    "changes",
+    [
+        {},
+        {"masks": True, "consistency": 0.2},
+        {"ema": 0.9, "weight_decay": 1e-3, "schedule": "one-cycle"},
+        {"system": "crmp"},
+    ],
 )
 def test_resumed_is_unbroken_bit_for_bit(changes):
     unbroken = make_trainer(**changes)

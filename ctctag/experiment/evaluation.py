@@ -47,7 +47,7 @@ class Evaluation:
     data : dict
         Path and fingerprint of the data set.
     decoder : str
-        How CRNN-CTC's scores were read: ``"best-path"`` or ``"beam"``.
+        How CRNN-CTC's scores were read: ``"best-path"``, ``"beam"`` or ``"rescored"``.
     shifts : int
         How often the model listened to each clip.
     trained_on : bool
@@ -99,7 +99,7 @@ def evaluate_model(
         The clips.
     fold : int, optional
         The fold; ``None`` takes every clip.
-    decoder : {"best-path", "beam"}, optional
+    decoder : {"best-path", "beam", "rescored"}, optional
         How CRNN-CTC's scores are read, in place of the model's own way.
     shifts : int, optional
         How often the model listens to each clip, in place of its own number.
@@ -168,7 +168,7 @@ def evaluate_run(
     fold : int, optional
         The fold to measure on; 0 takes every clip. By default the fold that the run kept for testing when
         measured on its own data, and every clip of other data.
-    decoder : {"best-path", "beam"}, optional
+    decoder : {"best-path", "beam", "rescored"}, optional
         How CRNN-CTC's scores are read, in place of the model's own way.
     shifts : int, optional
         How often the model listens to each clip, in place of its own number.

@@ -60,8 +60,8 @@ class TrainedModel:
         Mean and standard deviation of each band over the training set.
     info : dict
         What the trainer noted: data, seeds, versions, scores. Plain JSON values.
-    decoder : {"best-path", "beam"}
-        How CRNN-CTC's scores become tags: likeliest path, or likeliest labelling that a beam search finds.
+    decoder : {"best-path", "beam", "rescored"}
+        How CRNN-CTC's scores become tags (see `ctctag.models.Network.decode`).
     shifts : int
         How often it listens to a clip, each time with the frames a quarter of a hop later; the probabilities
         of each frame are averaged (see `ctctag.audio.shifts_of`).
@@ -111,6 +111,7 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
         "preset": network.preset,
         "classes": list(model.classes),
         "blank": network.head.blank,
+        "tag_weight": getattr(network.head, "weight", 0.0),
         "decoder": model.decoder,
         "shifts": model.shifts,
         "features": model.log_mel.to_dict(),
@@ -156,6 +157,7 @@ def load_model(path: str | Path) -> TrainedModel:
             n_classes=len(metadata["classes"]),
             preset=metadata["preset"],
             n_mels=metadata["features"]["n_mels"],
+            tag_weight=metadata.get("tag_weight", 0.0),
         )
         copy_arrays(network.params, arrays_under(arrays, "params/"), f"{path}: params")
         copy_arrays(network.state, arrays_under(arrays, "state/"), f"{path}: state")

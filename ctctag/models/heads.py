@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from ctctag import ctc, losses
 from ctctag._checks import check_choice
+from ctctag.exceptions import ParameterError
 from ctctag.layers import GlobalAverage, GlobalMax
 from ctctag.numerics import sigmoid, softmax
 
@@ -38,13 +39,16 @@ __all__ = [
     "multi_hot",
 ]
 
-DECODERS = ("best-path", "beam")
+DECODERS = ("best-path", "beam", "rescored")
 
 Array = npt.NDArray[Any]
 Labels = Sequence[Sequence[int]]
 
 _BLANK = 0
 _BEAM_WIDTH = 8  # wider beams found the same labellings of real clips
+_RESCORED = 32  # labellings that the tags choose from
+# What a tag in a labelling counts, in nats, beside its log-odds: chosen on recordings held out from training.
+_TAG_BONUS = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class Head(Protocol):
         """Return the tags heard in each clip: in order of occurrence where the system knows an order.
 
         Of the `DECODERS`, CTC's best path reads off the likeliest class of each frame, as the paper does; the
-        beam adds up the paths that spell the same. A system without order has no use for either.
+        beam adds up the paths that spell the same; rescored, the labellings of the beam are weighed by
+        outputs for the tags (`JointHead`). A system without order has no use for any.
         """
 
 
@@ -178,9 +183,13 @@ class MaxPoolHead(_SigmoidHead):
         dlogits, _ = self._pool.backward(dpooled, cache)
         return loss, dlogits
 
+    def logits(self, logits: Array, lengths: Array) -> Array:
+        """Return the logit of each class in each clip, the largest of its frames, ``(N, n_classes)``."""
+        return self._pool.forward(logits, lengths=lengths)[0]
+
     def tag_probs(self, logits: Array, lengths: Array) -> Array:
         """Return the largest frame probability of each class."""
-        return sigmoid(self._pool.forward(logits, lengths=lengths)[0])
+        return sigmoid(self.logits(logits, lengths))
 
 
 class AveragePoolHead(_SigmoidHead):
@@ -240,6 +249,10 @@ class CTCHead:
         """Return the exact probability that each class occurs in the collapsed sequence."""
         return ctc.tag_probs(logits, lengths)[:, 1:]
 
+    def ctc_logits(self, logits: Array) -> Array:
+        """Return what the softmax is of, blank first: all outputs but those for the tags."""
+        return logits
+
     def frame_probs(self, logits: Array) -> Array:
         """Return the softmax, blank first."""
         return softmax(logits)
@@ -255,30 +268,43 @@ class CTCHead:
         """Return the labels of the best path, or the likeliest labelling that a prefix beam search finds.
 
         The peak of an event is the likeliest frame of its label's span.
+
+        Raises
+        ------
+        ParameterError
+            If the decoder is unknown, or wants outputs for the tags, which only a `JointHead` has.
         """
-        probs = self.tag_probs(logits, lengths)
-        if check_choice(decoder, "decoder", DECODERS) == "beam":
+        if check_choice(decoder, "decoder", DECODERS) == "rescored":
+            raise ParameterError(
+                "decoder 'rescored' weighs labellings by outputs for the tags, and this network has none: "
+                "train with tag_weight (--tag-weight), or read it by 'beam'"
+            )
+        if decoder == "beam":
             found = ctc.beam_search(logits, lengths, beam_width=_BEAM_WIDTH, blank=_BLANK)
-            labellings = [labellings[0] for labellings in found]
-        else:
-            labellings = ctc.best_path(logits, lengths, blank=_BLANK)
-        clips = []
-        for n, decoded in enumerate(labellings):
-            events = []
-            for label, (first, last) in zip(decoded.labels, decoded.spans, strict=True):
-                # by probability, not by logit: frames are normalised each by itself
-                peak = first + int(softmax(logits[n, first : last + 1])[:, label].argmax())
-                events.append(Event(int(label) - 1, float(probs[n, label - 1]), peak))
-            clips.append(events)
-        return clips
+            return _events(logits, lengths, [labellings[0] for labellings in found])
+        return _events(logits, lengths, ctc.best_path(logits, lengths, blank=_BLANK))
+
+
+def _events(logits: Array, lengths: Array, labellings: Sequence[ctc.Decoded]) -> list[list[Event]]:
+    probs = ctc.tag_probs(logits, lengths)
+    clips = []
+    for n, decoded in enumerate(labellings):
+        events = []
+        for label, (first, last) in zip(decoded.labels, decoded.spans, strict=True):
+            # by probability, not by logit: frames are normalised each by itself
+            peak = first + int(softmax(logits[n, first : last + 1])[:, label].argmax())
+            events.append(Event(int(label) - 1, float(probs[n, label]), peak))
+        clips.append(events)
+    return clips
 
 
 class JointHead(CTCHead):
-    """CRNN-CTC in training, with outputs beside CTC's that learn as CRMP's do which classes a clip has.
+    """CRNN-CTC with outputs beside CTC's that learn as CRMP's do which classes a clip has.
 
     Recordings are few, and a spike teaches the layers below it one frame. The tags' loss, from outputs of its
-    own, teaches them what tells the classes apart; after training these outputs are dropped
-    (`ctctag.models.Network.without_tag_outputs`) and what remains is a `CTCHead`'s network.
+    own, teaches them what tells the classes apart. When the network is read, everything is CTC's alone, but
+    for the decoder ``"rescored"``: of a beam's labellings it takes the one whose log-probability, together
+    with the log-odds of each of its tags and a bonus a tag, is greatest.
 
     Parameters
     ----------
@@ -316,6 +342,10 @@ class JointHead(CTCHead):
         """Return CTC's probability of each class."""
         return super().tag_probs(self.split(logits)[0], lengths)
 
+    def ctc_logits(self, logits: Array) -> Array:
+        """Return CTC's logits, blank first."""
+        return self.split(logits)[0]
+
     def frame_probs(self, logits: Array) -> Array:
         """Return CTC's softmax, blank first."""
         return super().frame_probs(self.split(logits)[0])
@@ -327,5 +357,14 @@ class JointHead(CTCHead):
         return np.concatenate([super().mean_logits(ordered), self._tags.mean_logits(unordered)], axis=-1)
 
     def decode(self, logits: Array, lengths: Array, decoder: str = DECODERS[0]) -> list[list[Event]]:
-        """Return what CTC hears."""
-        return super().decode(self.split(logits)[0], lengths, decoder)
+        """Return what CTC hears; rescored, also by what the tags' outputs say."""
+        ordered, unordered = self.split(logits)
+        if decoder != "rescored":
+            return super().decode(ordered, lengths, decoder)
+        evidence = self._tags.logits(unordered, lengths) + _TAG_BONUS
+        found = ctc.beam_search(ordered, lengths, beam_width=_RESCORED, n_best=_RESCORED, blank=_BLANK)
+        best = [
+            max(labellings, key=lambda one: one.score + evidence[n, np.unique(one.labels) - 1].sum())
+            for n, labellings in enumerate(found)
+        ]
+        return _events(ordered, lengths, best)

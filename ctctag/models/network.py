@@ -93,7 +93,8 @@ class Network:
         Returns
         -------
         scores : ndarray, shape (N, T, C), or (N, C) from the baseline
-            Logits; C is ``n_classes``, and one more (the blank, first) for ``crnn-ctc``.
+            Logits; C is ``n_classes``, and one more (the blank, first) for ``crnn-ctc``, followed by
+            ``n_classes`` for the tags where it has learned them beside (``head.ctc_logits`` leaves them out).
         cache : object
             For `backward`.
 
@@ -166,22 +167,6 @@ class Network:
         if self.head.blank is not None:
             self.params["dense.bias"][self.head.blank] -= nats
 
-    def without_tag_outputs(self) -> "Network":
-        """Return the network without the outputs that `build` adds for ``tag_weight``; itself if it has none.
-
-        The layers below the last share their arrays with this network's.
-        """
-        if not isinstance(self.head, JointHead):
-            return self
-        head = CTCHead(self.n_classes)
-        layers = dict(self.layers.layers)
-        weight, bias = self.params["dense.weight"], self.params["dense.bias"]
-        dense = Dense(weight.shape[0], head.n_outputs, dtype=weight.dtype)
-        dense.params["weight"][...] = weight[:, : head.n_outputs]
-        dense.params["bias"][...] = bias[: head.n_outputs]
-        layers["dense"] = dense
-        return Network(self.system, self.n_classes, self.n_mels, self.preset, Sequential(layers))
-
     def tag_probs(self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Array:
         """Return the probability that each class occurs in each clip, shape ``(N, n_classes)``.
 
@@ -206,8 +191,9 @@ class Network:
             Standardised log-mel spectrograms.
         lengths : array_like, shape (N,), int, optional
             Valid frames of each clip.
-        decoder : {"best-path", "beam"}
-            How CTC's scores are read: likeliest path, or likeliest labelling that a beam search finds.
+        decoder : {"best-path", "beam", "rescored"}
+            How CTC's scores are read: likeliest path, likeliest labelling that a beam search finds, or the
+            one of its labellings that outputs for the tags find likeliest, too.
         """
         scores, _ = self.forward(x, lengths)
         return self.head.decode(scores, check_lengths(lengths, "lengths", *np.shape(x)[:2]), decoder)
@@ -264,8 +250,7 @@ def build(
         Seed of the initial weights and of dropout.
     tag_weight : float
         Not 0: ``crnn-ctc`` has outputs more, which learn the tags alone, by so much of CRMP's loss beside
-        CTC's; to be dropped after training (see `ctctag.models.heads.JointHead`). The other systems learn the
-        tags as they are.
+        CTC's (see `ctctag.models.heads.JointHead`). The other systems learn the tags as they are.
     dtype : dtype
         float32, or float64 for gradient checks.
 

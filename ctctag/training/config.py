@@ -59,9 +59,8 @@ class TrainingConfig:
         Vary each event of the fresh clips; a dict has parameters of `ctctag.data.Augment` that are not its
         defaults, such as ``{"layered": 0}``.
     tag_weight : float
-        CRNN-CTC learns which classes a clip has beside their order, by outputs of its own that are dropped
-        after training: what CRMP's loss counts beside CTC's; 0 leaves it out. The other systems learn nothing
-        else anyway.
+        CRNN-CTC learns which classes a clip has beside their order, by outputs of its own: what CRMP's loss
+        counts beside CTC's; 0 leaves it out. The other systems learn nothing else anyway.
     consistency : float
         CRNN-CTC hears each training clip twice, under different masks, and learns to say the same of both:
         what the distance between the two counts beside its loss (see `ctctag.losses`); 0 hears it once. A
@@ -70,9 +69,11 @@ class TrainingConfig:
         When training has ended, so much is taken off the blank's bias, in nats; systems without a blank have
         nothing to take it from. A network that is not sure says blank: on recordings it never heard, half a
         nat turns more deletions into tags than it makes insertions.
-    decoder : {"best-path", "beam"}
-        How the trained CRNN-CTC's scores become tags: by the likeliest path, as in the paper, or by the
-        likeliest labelling that a beam search finds. The latter hears more that is true, and takes longer.
+    decoder : {"best-path", "beam", "rescored"}
+        How the trained CRNN-CTC's scores become tags: by the likeliest path, as in the paper; by the
+        likeliest labelling that a beam search finds; or by the one of its labellings that the outputs for the
+        tags find likeliest, too (which needs ``tag_weight``). Each hears more that is true than the one
+        before, and takes longer.
     shifts : int
         How often the trained network listens to a clip (see `ctctag.models.TrainedModel`).
     seed : int
@@ -135,7 +136,11 @@ class TrainingConfig:
             )
         check_choice(self.system, "system", SYSTEMS)
         check_choice(self.preset, "preset", tuple(PRESETS))
-        check_choice(self.decoder, "decoder", DECODERS)
+        if check_choice(self.decoder, "decoder", DECODERS) == "rescored" and not checked["tag_weight"]:
+            raise ParameterError(
+                "decoder 'rescored' weighs labellings by outputs for the tags: set tag_weight, too, so that "
+                "there are some"
+            )
         check_choice(self.schedule, "schedule", SCHEDULES)
         for name, value in checked.items():  # plain numbers, whatever was given: they are written as JSON
             object.__setattr__(self, name, value)

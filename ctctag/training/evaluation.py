@@ -79,7 +79,7 @@ def predict(
     clips : Clips or sequence of Clips
         The clips; of several, such as the same clips shifted by a part of a frame, the probabilities of each
         frame are averaged.
-    decoder : {"best-path", "beam"}
+    decoder : {"best-path", "beam", "rescored"}
         How CTC's scores become tags (see `ctctag.models.heads`).
     batch_size : int
         Clips at a time.

@@ -166,8 +166,9 @@ def train_on_dataset(
     log_mel : LogMel, optional
         Feature settings; the paper's by default.
     resume : bool
-        Go on from the folder's checkpoint, if there is one. Only ``patience``, and with a constant schedule
-        ``epochs``, may differ from what the run was begun with.
+        Go on from the folder's checkpoint, if there is one. Only ``patience``, what is done after training
+        (``blank_penalty``, ``decoder``, ``shifts``), and with a constant schedule ``epochs``, may differ from
+        what the run was begun with.
     on_features, on_batch : callable, optional
         Progress: called with (done, total).
     on_epoch : callable, optional
@@ -301,8 +302,9 @@ def _prepare(folder: RunFolder, settings: dict[str, Any], resume: bool) -> bool:
 
 
 def _check_same(folder: RunFolder, old: dict[str, Any], new: dict[str, Any]) -> None:
-    # A schedule that bends over all epochs cannot be lengthened half-way.
-    free = {"patience"} if new["training"]["schedule"] != "constant" else {"patience", "epochs"}
+    free = {"patience", "blank_penalty", "decoder", "shifts"}  # the last three come after training
+    if new["training"]["schedule"] == "constant":  # one that bends over all epochs cannot be lengthened
+        free.add("epochs")
     before = TrainingConfig.from_dict(old["training"]).to_dict()  # with what an older version did not know
     pairs = [(f"training.{name}", before[name], value) for name, value in new["training"].items()]
     pairs += [(name, old.get(name), new[name]) for name in ("fold", "validation_fold", "features")]

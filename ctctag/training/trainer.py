@@ -141,7 +141,7 @@ class Trainer:
         """
         self.restore_best()
         return TrainedModel(
-            self.network.without_tag_outputs(),
+            self.network,
             tuple(classes),
             log_mel,
             self.training.standardiser,

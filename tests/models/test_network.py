@@ -1,10 +1,12 @@
 """The four systems as a whole: gradients, padding, shapes, messages."""
 
+import itertools
 import re
 
 import numpy as np
 import pytest
 
+from ctctag.ctc import ctc_loss
 from ctctag.exceptions import ParameterError
 from ctctag.gradcheck import check_gradients
 from ctctag.losses import consistency_with_logits
@@ -267,17 +269,68 @@ def test_views_must_match():
         model.loss_and_grads(x[:2], [[0], [0]], [20, 19], consistency=0.1)
 
 
-def test_without_its_tag_outputs_the_network_says_the_same():
+def test_outputs_for_tags_leave_what_ctc_says_alone():
     joint = build("crnn-ctc", n_classes=3, preset="tiny", n_mels=16, seed=3, tag_weight=2.0)
-    plain = joint.without_tag_outputs()
     x = np.random.default_rng(0).standard_normal((2, 20, 16)).astype(np.float32)
-    scores, trimmed = joint.forward(x)[0], plain.forward(x)[0]
-    assert (scores.shape[-1], trimmed.shape[-1]) == (7, 4)
-    np.testing.assert_allclose(trimmed, scores[..., :4], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(plain.tag_probs(x), joint.tag_probs(x), rtol=1e-4)
-    assert plain.decode(x) == joint.decode(x)
-    assert plain.without_tag_outputs() is plain
+    scores, lengths = joint.forward(x)[0], np.array([20, 20])
+    assert scores.shape[-1] == 7
+    alone, plain = joint.head.ctc_logits(scores), CTCHead(3)
+    np.testing.assert_array_equal(alone, scores[..., :4])
+    assert plain.ctc_logits(alone) is alone
+    np.testing.assert_array_equal(joint.tag_probs(x), plain.tag_probs(alone, lengths))
+    for decoder in ("best-path", "beam"):
+        assert joint.decode(x, decoder=decoder) == plain.decode(alone, lengths, decoder)
     for system in SYSTEMS[1:]:
         assert build(system, 3, "tiny", 16, tag_weight=2.0).head.n_outputs == 3
     with pytest.raises(ParameterError, match=re.escape("tag_weight must be at least 0, got -1")):
         build("crnn-ctc", tag_weight=-1)
+
+
+def test_rescored_labellings_are_those_that_the_tags_find_likeliest_too():
+    # One frame says class 0 (0.5), class 1 (0.3) or nothing (0.2); the tags decide between them.
+    head = build("crnn-ctc", n_classes=2, preset="tiny", n_mels=16, tag_weight=1.0).head
+    probs = np.log([[[0.2, 0.5, 0.3]]])
+
+    def heard(*tags):
+        logits = np.concatenate([probs, [[tags]]], axis=-1)
+        return [event.label for event in head.decode(logits, np.array([1]), "rescored")[0]]
+
+    assert heard(0.0, 0.0) == [0]
+    assert heard(-0.4, 0.0) == [0]  # 0.5 e^-0.4 > 0.3
+    assert heard(-0.6, 0.0) == [1]  # 0.5 e^-0.6 < 0.3
+    assert heard(-9.0, -1.3) == [1]  # 0.3 e^(1 - 1.3) > 0.2: one nat for a tag
+    assert heard(-9.0, -1.5) == []
+
+
+def test_rescoring_agrees_with_weighing_every_labelling():
+    head = build("crnn-ctc", n_classes=2, preset="tiny", n_mels=16, tag_weight=1.0).head
+    rng = np.random.default_rng(4)
+    logits, lengths = 2 * rng.standard_normal((20, 4, 5)), np.full(20, 4)
+    logits[0, 3], lengths[0] = 99.0, 3  # no valid frame
+    labellings = [list(labels) for n in range(5) for labels in itertools.product((1, 2), repeat=n)]
+    for n, events in enumerate(head.decode(logits, lengths, "rescored")):
+        z = logits[n, : lengths[n]]
+        tags = z[:, 3:].max(axis=0) + 1.0
+        repeats = [sum(a == b for a, b in itertools.pairwise(labels)) for labels in labellings]
+        possible = [
+            labels for labels, k in zip(labellings, repeats, strict=True) if len(labels) + k <= len(z)
+        ]
+        scores = [
+            -ctc_loss(z[np.newaxis, :, :3], [labels], reduction="sum") + sum(tags[k - 1] for k in set(labels))
+            for labels in possible
+        ]
+        assert [event.label + 1 for event in events] == possible[int(np.argmax(scores))]
+        for event in events:
+            assert event.probability == head.tag_probs(logits, lengths)[n, event.label]
+
+
+def test_rescoring_needs_outputs_for_tags():
+    message = (
+        "decoder 'rescored' weighs labellings by outputs for the tags, and this network has none: train with "
+        "tag_weight (--tag-weight), or read it by 'beam'"
+    )
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        build("crnn-ctc", 3, preset="tiny", n_mels=16).decode(np.zeros((1, 20, 16)), decoder="rescored")
+    crmp = build("crmp", 3, preset="tiny", n_mels=16)
+    x = np.ones((1, 20, 16))
+    assert crmp.decode(x, decoder="rescored") == crmp.decode(x)

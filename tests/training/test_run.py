@@ -247,22 +247,38 @@ def test_fresh_clips_have_the_rate_of_the_features(small_data, tmp_path, monkeyp
     assert [mixer.sr for mixer in mixers] == [8000]
 
 
-def test_outputs_for_tags_are_only_for_training(small_data, tmp_path):
+def test_outputs_for_tags_are_kept_and_what_comes_after_training_may_change(small_data, tmp_path):
     dataset = Dataset.open(small_data)
     config = TrainingConfig(
         **{**CONFIG.to_dict(), "system": "crnn-ctc", "tag_weight": 2.0, "blank_penalty": 0.5}
     )
     run = train_on_dataset(dataset, tmp_path / "whole", config, fold=1)
-    assert run.model.network.params["dense.bias"].size == len(dataset.classes) + 1
+    assert run.model.network.params["dense.bias"].size == 2 * len(dataset.classes) + 1
     one = TrainingConfig(**{**config.to_dict(), "epochs": 1})
     train_on_dataset(dataset, tmp_path / "run", one, fold=1)
     train_on_dataset(dataset, tmp_path / "run", config, fold=1, resume=True)
     whole, resumed = (arrays_of(tmp_path / name / "model.npz") for name in ("whole", "run"))
     for key in whole.keys() - {"metadata"}:
         np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
+    loaded = load_model(tmp_path / "run" / "model.npz").network
+    assert loaded.head.weight == 2.0
+    after = {"decoder": "rescored", "blank_penalty": 0.0, "shifts": 2}
+    read = train_on_dataset(
+        dataset, tmp_path / "run", TrainingConfig(**config.to_dict() | after), fold=1, resume=True
+    ).model
+    assert (read.decoder, read.shifts) == ("rescored", 2)
+    blank = read.network.params["dense.bias"][0] - loaded.params["dense.bias"][0]
+    assert blank == pytest.approx(0.5)
+    assert RunFolder(tmp_path / "run").read_settings()["training"]["decoder"] == "rescored"
+    with pytest.raises(ParameterError, match="by outputs for the tags: set tag_weight, too, so that"):
+        TrainingConfig(decoder="rescored")
+    assert TrainingConfig(system="crmp", decoder="rescored", tag_weight=1.0).decoder == "rescored"
     plain = TrainingConfig(**{**config.to_dict(), "tag_weight": 0.0})
     other = train_on_dataset(dataset, tmp_path / "plain", plain, fold=1)
-    assert (other.model.network.params["dense.weight"] != run.model.network.params["dense.weight"]).any()
+    assert (
+        other.model.network.params["gru.forward.weight_ih"]
+        != run.model.network.params["gru.forward.weight_ih"]
+    ).any()
 
 
 @pytest.mark.parametrize("fresh", [0, 8])

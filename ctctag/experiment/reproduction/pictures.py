@@ -16,6 +16,7 @@ from ctctag.experiment.reproduction.paper_figures import NAMES
 from ctctag.experiment.reproduction.peaks import peak_positions
 from ctctag.experiment.reproduction.scores import Results
 from ctctag.models import load_model
+from ctctag.models.heads import CTCHead
 from ctctag.tagger import Tagger
 
 __all__ = ["clip_pictures", "plot_peaks", "score_pictures"]
@@ -84,7 +85,10 @@ def clip_pictures(
         mel, times, framewise, dataset.classes, blank=0, strong_events=events, mel_frequencies=bands
     )
     yield "figure_1_4", figure, f"{name}: frame-level predictions under the spectrogram (figure 1.4)."
-    logits = model.network.forward(model.standardiser(mel)[np.newaxis])[0][0]
+    scores = model.network.forward(model.standardiser(mel)[np.newaxis])[0]
+    head = model.network.head
+    assert isinstance(head, CTCHead)
+    logits = head.ctc_logits(scores)[0]
     target = [label + 1 for label in dataset.label_sets_or_sequences()[index]]
     figure = figures.plot_trellis(
         ctc.lattice(logits, target, blank=0), classes=["-", *dataset.classes], frame_times=times

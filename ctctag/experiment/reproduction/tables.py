@@ -120,7 +120,8 @@ def _order_table(results: Results) -> Table:
         "Sequence error rate with substitutions, deletions and insertions; share of clips exactly right; "
         "share of pairs in the right order; share of recognised events whose peak lies inside the event. The "
         "best path is the likeliest class of each frame, of one listening; the beam finds the likeliest "
-        "labelling, of as many as the settings say."
+        "labelling, of as many listenings as the settings say; rescored, the one of its labellings that "
+        "outputs for the tags find likeliest, too."
     )
     formats = [None, None, None, ".3f", ".3f", ".3f", "d", "d", "d", "d", ".3f", ".3f", ".3f"]
     headers = ["system", "decoder", "fold", *columns, "peak inside"]

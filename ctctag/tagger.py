@@ -340,6 +340,7 @@ class Tagger:
             model.network.system,
             model.network.preset,
             log_mel=model.log_mel,
+            tag_weight=model.network.tag_weight,
             decoder=model.decoder,
             shifts=model.shifts,
         )

@@ -151,3 +151,14 @@ def test_messages_of_a_fitted_tagger(fitted, clips, tmp_path):
         fitted.tag(np.zeros((2, 3)))
     with pytest.raises(AudioError, match=re.escape(str(tmp_path / "no.wav"))):
         fitted.tag(tmp_path / "no.wav")
+
+
+def test_what_the_tags_choose_survives_a_file(clips, tmp_path):
+    X, y = clips
+    tagger = Tagger("crnn-ctc", "tiny", epochs=2, batch_size=4, tag_weight=1.0, decoder="rescored", seed=1)
+    tagger.fit(X, y).save(tmp_path / "model.npz")
+    loaded = Tagger.load(tmp_path / "model.npz")
+    assert (loaded.tag_weight, loaded.decoder) == (1.0, "rescored")
+    assert loaded.predict_sequences(X[:4]) == tagger.predict_sequences(X[:4])
+    np.testing.assert_array_equal(loaded.predict_proba(X[:4]), tagger.predict_proba(X[:4]))
+    assert loaded.tag(X[0]).frame_probs.shape[1] == 5

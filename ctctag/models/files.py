@@ -111,7 +111,7 @@ def save_model(path: str | Path, model: TrainedModel) -> None:
         "preset": network.preset,
         "classes": list(model.classes),
         "blank": network.head.blank,
-        "tag_weight": getattr(network.head, "weight", 0.0),
+        "tag_weight": network.tag_weight,
         "decoder": model.decoder,
         "shifts": model.shifts,
         "features": model.log_mel.to_dict(),

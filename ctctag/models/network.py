@@ -76,6 +76,11 @@ class Network:
         """Arrays that forward keeps beside the weights, by dotted name."""
         return self.layers.state
 
+    @property
+    def tag_weight(self) -> float:
+        """What the loss of the outputs for the tags counts beside CTC's; 0 where there are none."""
+        return self.head.weight if isinstance(self.head, JointHead) else 0.0
+
     def forward(
         self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:

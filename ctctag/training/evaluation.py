@@ -11,7 +11,6 @@ import numpy.typing as npt
 from ctctag import metrics
 from ctctag.models import DECODERS, Event, Network
 from ctctag.models.heads import multi_hot
-from ctctag.numerics import softmax
 from ctctag.training.batches import Clips
 
 __all__ = ["Predictions", "predict", "score_predictions"]
@@ -104,7 +103,7 @@ def predict(
         loss += network.head.loss_and_grad(scores, batch.targets, batch.lengths)[0] * len(batch.targets)
         if blank_index is not None:
             valid = np.arange(scores.shape[1]) < batch.lengths[:, np.newaxis]
-            blank += float(softmax(scores)[..., blank_index][valid].sum(dtype=np.float64))
+            blank += float(network.head.frame_probs(scores)[..., blank_index][valid].sum(dtype=np.float64))
             frames += float(batch.lengths.sum())
         if progress is not None:
             progress(len(targets), len(views[0]))

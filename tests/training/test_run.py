@@ -261,7 +261,7 @@ def test_outputs_for_tags_are_kept_and_what_comes_after_training_may_change(smal
     for key in whole.keys() - {"metadata"}:
         np.testing.assert_array_equal(resumed[key], whole[key], err_msg=key)
     loaded = load_model(tmp_path / "run" / "model.npz").network
-    assert loaded.head.weight == 2.0
+    assert loaded.tag_weight == 2.0
     after = {"decoder": "rescored", "blank_penalty": 0.0, "shifts": 2}
     read = train_on_dataset(
         dataset, tmp_path / "run", TrainingConfig(**config.to_dict() | after), fold=1, resume=True

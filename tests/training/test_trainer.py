@@ -6,7 +6,8 @@ import pytest
 from ctctag.audio import Standardiser
 from ctctag.exceptions import CtctagError, ModelError
 from ctctag.models import build
-from ctctag.training import ArrayFeatures, Clips, SpectrogramMasks, Trainer, TrainingConfig
+from ctctag.numerics import softmax
+from ctctag.training import ArrayFeatures, Clips, SpectrogramMasks, Trainer, TrainingConfig, predict
 
 N_MELS = 16
 
@@ -157,3 +158,12 @@ def test_checkpoint_of_another_network():
     other = make_trainer(system="baseline")
     with pytest.raises(ModelError, match=r"^checkpoint: "):
         other.load_state_dict(arrays, values)
+
+
+def test_blank_mass_is_of_ctcs_own_outputs():
+    network = build("crnn-ctc", 3, "tiny", n_mels=N_MELS, seed=1, tag_weight=1.0)
+    features, targets = make_clips(6)
+    clips = Clips(features, targets, Standardiser(np.zeros(N_MELS), np.ones(N_MELS)), range(6))
+    logits = [network.head.ctc_logits(network.forward(x[np.newaxis])[0])[0] for x in features.matrices]
+    blanks = np.concatenate([softmax(z)[:, 0] for z in logits])
+    assert predict(network, clips, batch_size=4).blank_mass == pytest.approx(blanks.mean(), rel=1e-5)

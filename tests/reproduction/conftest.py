@@ -19,7 +19,7 @@ def small_plan(**changes) -> Plan:
         n_mels=32,
         training={
             "crmp": TRAINING,
-            "crnn-ctc": TRAINING | {"decoder": "beam", "shifts": 2, "tag_weight": 1.0},
+            "crnn-ctc": TRAINING | {"decoder": "rescored", "shifts": 2, "tag_weight": 1.0},
         },
     )
     return replace(plan, **changes)

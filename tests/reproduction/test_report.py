@@ -61,7 +61,7 @@ def test_order_by_both_decoders(report, results):
     with (report / "order.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["decoder"], row["fold"]) for row in rows] == [
-        ("beam", "1"), ("best path", "1"), ("beam", "2"), ("best path", "2"),
+        ("rescored", "1"), ("best path", "1"), ("rescored", "2"), ("best path", "2"),
     ]  # fmt: skip
     for cell, row in zip(results.of("crnn-ctc"), rows[1::2], strict=True):
         assert float(row["seq. error rate"]) == pytest.approx(cell.best_path["sequence_error_rate"], abs=5e-4)

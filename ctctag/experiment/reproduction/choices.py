@@ -27,10 +27,10 @@ _CHOICES = (
     ("noise", "noise background", "paper: white at 20 dB; honest: real backgrounds at 20 dB"),
     ("events", "three or several a clip", "one to four different classes, cut to 2 s, never overlapping"),
     ("decoding", "best path",
-     "the same; honest: the likeliest labelling that a beam search finds, the blank's bias lowered by "
-     "0.5 after training"),
+     "the same; honest: of the labellings that a beam search finds, the one that outputs for the tags find "
+     "likeliest, too, the blank's bias lowered by 0.5 after training"),
     ("loss", "CTC for CRNN-CTC",
-     "the same; honest: and twice CRMP's, of outputs that are dropped after training"),
+     "the same; honest: and twice CRMP's, of outputs of its own"),
     ("listening", "once", "the same; honest: three times, the frames a quarter of a hop apart, and the mean"),
     ("threshold", "none named", "0.5 for the three systems with sigmoids"),
 )  # fmt: skip

@@ -32,7 +32,7 @@ _TRAINING: dict[str, dict[str, Any]] = {
         "augment": True,
         "tag_weight": 2.0,
         "blank_penalty": 0.5,
-        "decoder": "beam",
+        "decoder": "rescored",
         "shifts": 3,
     },
 }

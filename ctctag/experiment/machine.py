@@ -23,10 +23,11 @@ def machine() -> str:
 
     Examples
     --------
-    >>> " threads of " in machine()
+    >>> " processor" in machine()
     True
     """
-    return f"{processor()}, {get_num_threads()} threads of {os.cpu_count()} processors"
+    threads, processors = get_num_threads(), os.cpu_count() or 1
+    return f"{processor()}, {_counted(threads, 'thread')} of {_counted(processors, 'processor')}"
 
 
 def software(versions: Mapping[str, str]) -> str:
@@ -38,3 +39,7 @@ def software(versions: Mapping[str, str]) -> str:
     'ctctag 1.0, numpy 2.3.1'
     """
     return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number != 1 else "")

@@ -19,27 +19,29 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e7ea; --soft: #a3adb8; --line: #3b434c;
   --paper: #16191d; --band: #1f242a; --link: #7fbcf0; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 54rem; padding: 1.5rem 1rem 4rem; background: var(--paper);
+body { margin: 0 auto; max-width: 64rem; padding: 1.5rem 1rem 4rem; background: var(--paper);
   color: var(--ink);  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem;
   padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
+p, figcaption { max-width: 52rem; }
 p { margin: .6rem 0; overflow-wrap: anywhere; }
-.subtitle, figcaption, caption { color: var(--soft); font-size: .9rem; }
+.subtitle, figcaption { color: var(--soft); font-size: .9rem; }
 .subtitle { margin: 0 0 1rem; }
 nav ul { list-style: none; margin: 0; padding: .6rem .9rem; background: var(--band); border-radius: .4rem;
   display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
 a { color: var(--link); }
-.wide { overflow-x: auto; margin: 1rem 0; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-caption { text-align: left; padding: 0 0 .4rem; }
-th, td { padding: .28rem .7rem; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
-thead th { border-bottom: 2px solid var(--soft); }
+th, td { padding: .28rem .6rem; text-align: left; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; vertical-align: top; }
+.prose { white-space: normal; min-width: 9rem; }
+thead th { border-bottom: 2px solid var(--soft); vertical-align: bottom; }
 tbody tr:nth-child(even) { background: var(--band); }
 .number { text-align: right; }
 figure { margin: 1.2rem 0; }
 figure img { display: block; width: 100%; height: auto; background: #ffffff; border-radius: .3rem; }
-figcaption { margin-top: .4rem; }
+figcaption { margin: .4rem 0; }
 pre { background: var(--band); padding: .7rem .9rem; border-radius: .4rem; overflow-x: auto;
   font: .85rem/1.45 ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", monospace; }
 @media (max-width: 40rem) { figure .wide img { width: 40rem; max-width: none; }
@@ -111,7 +113,12 @@ class Report:
         if not isinstance(table, Table):
             raise ParameterError(f"table must be a ctctag.experiment.Table, got {type(table).__name__}")
         self._tables += 1
-        self._body.append(f'<div class="wide" tabindex="0">\n{table.to_html()}\n</div>')
+        # The caption stands outside what scrolls: in a wide table it would be as wide and cut off, too.
+        caption = f"<figcaption>{html.escape(table.caption)}</figcaption>\n" if table.caption else ""
+        self._body.append(
+            f'<figure>\n{caption}<div class="wide" tabindex="0">\n'
+            f"{table.to_html(caption=False)}\n</div></figure>"
+        )
         return self
 
     def figure(self, figure: Any, caption: str = "", *, form: str = "svg") -> "Report":

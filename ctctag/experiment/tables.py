@@ -17,6 +17,8 @@ from ctctag.exceptions import ParameterError
 
 __all__ = ["Table"]
 
+_PROSE = 40  # letters; a longer cell is a sentence, not a name or a number
+
 
 class Table:
     """Rows of text and numbers under headers.
@@ -139,8 +141,16 @@ class Table:
         writer.writerows(["" if _absent(value) else _plain(value) for value in row] for row in self.rows)
         return buffer.getvalue()
 
-    def to_html(self) -> str:
+    def to_html(self, *, caption: bool = True) -> str:
         """Return the table as an HTML ``table`` element, everything in it escaped.
+
+        Cells are of class ``number`` in columns of numbers, and ``prose`` in columns that hold sentences,
+        which a style sheet may let break into lines.
+
+        Parameters
+        ----------
+        caption : bool
+            With its caption, if it has one.
 
         Examples
         --------
@@ -153,10 +163,14 @@ class Table:
         </table>
         """
         numeric, bold = self._numeric(), self._best_cells()
-        number_class = [' class="number"' if right else "" for right in numeric]
+        prose = [any(len(row[column]) > _PROSE for row in self._cells()) for column in range(len(numeric))]
+        marks = [
+            ' class="number"' if right else ' class="prose"' if long else ""
+            for right, long in zip(numeric, prose, strict=True)
+        ]
         head = "".join(
             f'<th{mark} scope="col">{html.escape(header)}</th>'
-            for header, mark in zip(self.headers, number_class, strict=True)
+            for header, mark in zip(self.headers, marks, strict=True)
         )
         body = []
         for number, row in enumerate(self._cells()):
@@ -165,12 +179,12 @@ class Table:
                 text = html.escape(cell)
                 if (number, column) in bold:
                     text = f"<strong>{text}</strong>"
-                cells.append(f"<td{number_class[column]}>{text}</td>")
+                cells.append(f"<td{marks[column]}>{text}</td>")
             body.append(f"<tr>{''.join(cells)}</tr>")
-        caption = [f"<caption>{html.escape(self.caption)}</caption>"] if self.caption else []
+        title = [f"<caption>{html.escape(self.caption)}</caption>"] if caption and self.caption else []
         lines = [
             "<table>",
-            *caption,
+            *title,
             f"<thead><tr>{head}</tr></thead>",
             "<tbody>",
             *body,

@@ -88,6 +88,13 @@ def test_paragraphs_and_figures_are_counted(report):
     ]
 
 
+def test_a_wide_table_does_not_take_its_caption_along():
+    html = Report("a").section("b").table(Table(["c"], [["d"]], caption="What < it shows")).to_html()
+    assert "<figcaption>What &lt; it shows</figcaption>" in html
+    assert html.index("</figcaption>") < html.index('<div class="wide"') < html.index("<table>")
+    assert html.count("What &lt; it shows") == 1
+
+
 def test_same_content_same_bytes(report):
     assert report.to_html() == report.to_html()
 

@@ -65,6 +65,16 @@ def test_caption_comes_first():
     assert str(table).splitlines()[:2] == ["What it shows", ""]
     assert table.to_markdown().startswith("What it shows\n\n| a |")
     assert "<caption>What it shows</caption>" in table.to_html()
+    assert "What it shows" not in table.to_html(caption=False)
+
+
+def test_html_marks_columns_of_sentences():
+    table = Table(["what", "why"], [["a", "so that a page as narrow as this may break it"], ["b", "c"]])
+    assert re.findall('<t[hd] class="prose"[^>]*>(.*?)</t[hd]>', table.to_html()) == [
+        "why",
+        "so that a page as narrow as this may break it",
+        "c",
+    ]
 
 
 def test_markdown_marks_the_best_and_escapes():

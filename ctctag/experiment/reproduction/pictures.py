@@ -36,7 +36,10 @@ def score_pictures(results: Results) -> Iterator[Picture]:
         for cell in results.of("crnn-ctc")
     ]
     if sum(map(len, positions)):
-        caption = "Where the peak of CRNN-CTC falls in each recognised event: 0 is the onset, 1 the offset."
+        caption = (
+            "Where the peak of CRNN-CTC falls in each recognised event: 0 is the onset, 1 the offset. The "
+            "first bar holds everything before -0.5, too, and the last everything after 1.5."
+        )
         yield "peaks", plot_peaks(np.concatenate(positions)), caption
     histories = {
         NAMES[system]: list(results.of(system)[0].history)

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ctctag._checks import check_integer
 from ctctag.audio import Standardiser
+from ctctag.exceptions import ParameterError
 from ctctag.training.masks import SpectrogramMasks
 
-__all__ = ["ArrayFeatures", "Batch", "Clips", "FeatureSource", "ahead"]
+__all__ = ["ArrayFeatures", "Batch", "Clips", "FeatureSource", "ahead", "check_views"]
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -75,6 +77,13 @@ class Batch(NamedTuple):
         return Batch(np.concatenate(views), self.targets * n, np.tile(self.lengths, n))
 
 
+def check_views(views: int, masks: SpectrogramMasks | None) -> int:
+    """Return `views`, how often each clip is in a batch, if there are masks that tell them apart."""
+    if check_integer(views, "views", low=1) > 1 and masks is None:
+        raise ParameterError(f"views is {views}, but nothing tells views of a clip apart: give masks, too")
+    return views
+
+
 class Clips:
     """Features and label sequences of some clips, as batches.
 
@@ -92,6 +101,11 @@ class Clips:
         Applied to shuffled batches: those that are learned from.
     views : int
         How often each clip is in a shuffled batch, under other masks each time.
+
+    Raises
+    ------
+    ParameterError
+        If there are several views and no masks that would tell them apart.
     """
 
     def __init__(
@@ -104,7 +118,7 @@ class Clips:
         views: int = 1,
     ) -> None:
         self.masks = masks
-        self.views = views
+        self.views = check_views(views, masks)
         self.features = features
         self.targets = targets
         self.standardiser = standardiser

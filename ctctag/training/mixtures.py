@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ctctag._checks import check_integer, check_number
 from ctctag.audio import LogMel, Standardiser, resample
 from ctctag.data import Augment, Mixer
-from ctctag.training.batches import Batch, ahead
+from ctctag.training.batches import Batch, ahead, check_views
 from ctctag.training.masks import SpectrogramMasks
 
 __all__ = ["FreshClips"]
@@ -53,6 +53,11 @@ class FreshClips:
     ----------
     standardiser : Standardiser
         Applied to every clip.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range, or there are several views and no masks that would tell them apart.
     """
 
     def __init__(
@@ -75,7 +80,7 @@ class FreshClips:
         self.folds = folds
         self.augment = augment
         self.masks = masks
-        self.views = views
+        self.views = check_views(views, masks)
         self.narrow = check_number(narrow, "narrow", low=0, high=1)
         self.seed = check_integer(seed, "seed", low=0)
         self._number = {label: index for index, label in enumerate(mixer.classes)}

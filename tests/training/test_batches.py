@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ctctag.audio import Standardiser
+from ctctag.exceptions import ParameterError
 from ctctag.training import ArrayFeatures, Clips, SpectrogramMasks, ahead
 
 
@@ -87,3 +88,16 @@ def test_every_view_of_a_clip_has_masks_of_its_own():
     assert (first.x[:2] != first.x[2:]).any()
     assert sorted(labels[0] for batch in (first, second) for labels in batch.targets[:2]) == [0, 1, 2, 3]
     assert [len(batch.targets) for batch in clips.in_order(2)] == [2, 2]  # what is measured is heard once
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        (0, "views must be at least 1, got 0"),
+        (2, "views is 2, but nothing tells views of a clip apart: give masks, too"),
+    ],
+)
+def test_views_that_are_none_or_alike_are_refused(views, message):
+    features, nothing = ArrayFeatures([np.ones((4, 2))]), Standardiser(np.zeros(2), np.ones(2))
+    with pytest.raises(ParameterError, match=f"^{message}$"):
+        Clips(features, [[0]], nothing, [0], views=views)

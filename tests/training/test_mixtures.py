@@ -56,6 +56,12 @@ def test_every_view_of_a_mixture_has_masks_of_its_own(mixer):
         np.testing.assert_array_equal(two.x[n:][unmasked], one.x[unmasked])
 
 
+def test_views_without_masks_are_refused(mixer):
+    message = "views is 2, but nothing tells views of a clip apart: give masks, too"
+    with pytest.raises(ParameterError, match=f"^{message}$"):
+        FreshClips(mixer, LogMel(n_mels=32), 5, views=2)
+
+
 def test_standardised(mixer):
     clips = FreshClips(mixer, LogMel(n_mels=32), 20)
     x = np.concatenate([batch.x for batch in clips.shuffled(20, 0, 0)])

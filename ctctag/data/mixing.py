@@ -315,9 +315,8 @@ def _mixer(
 
 
 def _check_same(mixer: Mixer, mix: dict[str, Any], root: Path) -> None:
-    for name, source in (("events", mixer.source), ("noise", mixer.noise)):
-        wanted = mix.get(f"{name}_hash")
-        if wanted and source is not None and source.fingerprint() != wanted:
+    for name, kind, source in (("events", "events", mixer.source), ("noise", "backgrounds", mixer.noise)):
+        if source is not None and source.fingerprint() != mix.get(f"{name}_hash", ""):
             raise DataError(
-                f"{source.name}: the {name} are not those that {root} was mixed from (their contents differ)"
+                f"{source.name}: the {kind} are not those that {root} was mixed from (their contents differ)"
             )

@@ -9,8 +9,10 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from ctctag.audio import write_audio
 from ctctag.exceptions import CtctagError, DataError, ParameterError
 from ctctag.experiment.reproduction import Plan, cell_folder, finished_cells, run_experiment
 from ctctag.training import Trainer
@@ -79,6 +81,18 @@ def test_cells_of_other_clips_are_refused(experiment, plan, tmp_path):
     )
     with pytest.raises(DataError, match=re.escape(message) + "$"):
         run_experiment(plan, tmp_path / "other", "synthetic", quiet=True)
+
+
+def test_other_recordings_than_the_clips_were_mixed_from_are_refused(experiment, plan, tmp_path):
+    noise = np.random.default_rng(0).standard_normal(16000 * 4) / 20
+    for number in range(2):
+        write_audio(tmp_path / f"hum{number}.wav", noise, 16000)
+    message = (
+        f"{tmp_path}: the backgrounds are not those that {experiment / 'clips'} was mixed from (their "
+        "contents differ)"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        run_experiment(plan, experiment, "synthetic", tmp_path, quiet=True)
 
 
 def test_interrupted_anywhere_it_ends_with_the_same_numbers(experiment, plan, tmp_path, monkeypatch):

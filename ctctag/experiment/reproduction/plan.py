@@ -9,7 +9,7 @@ from typing import Any
 from ctctag._checks import check_choice, check_integer
 from ctctag._files import atomic_path
 from ctctag.audio import LogMel
-from ctctag.data import Dataset, mix_dataset
+from ctctag.data import Dataset, mix_dataset, open_mixer
 from ctctag.exceptions import DataError, ParameterError
 from ctctag.models import SYSTEMS
 from ctctag.training import TrainingConfig
@@ -120,7 +120,8 @@ class Plan:
         Clips are shorter and fewer, folds two, and networks smaller than the paper's.
         """
         small: dict[str, Any] = {"preset": "tiny", "epochs": 40, "batch_size": 16, "learning_rate": 6e-3}
-        small |= {"ema": 0.9, "masks": False, "weight_decay": 0.0}  # so few steps need no restraint
+        # so few steps need no restraint
+        small |= {"ema": 0.9, "masks": False, "consistency": 0.0, "weight_decay": 0.0}
         if protocol == "honest":
             small["fresh"] = 288
         mix = {"clip_seconds": 6.0, "events_per_clip": [1, 3], "max_event_seconds": 1.5}
@@ -173,10 +174,11 @@ class Plan:
         Raises
         ------
         DataError
-            If the clips that are there were mixed otherwise.
+            If the clips that are there were mixed from other recordings.
         """
         clips = folder / "clips"
         if clips.exists():
+            open_mixer(clips, source=source, noise=noise)  # it compares the recordings
             return Dataset.open(clips)
         return mix_dataset(
             source,

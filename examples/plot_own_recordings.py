@@ -9,7 +9,7 @@ written by the script itself into a temporary directory, so that it runs anywher
 # %%
 # A folder of recordings
 # ----------------------
-# One folder for each class, one file for each event, in any format that libsndfile reads.
+# One folder for each class, one file for each event, as ``.wav``, ``.flac`` or ``.ogg``.
 
 import tempfile
 from pathlib import Path

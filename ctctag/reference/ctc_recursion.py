@@ -28,7 +28,7 @@ and sums are `log_add`.
 
 References
 ----------
-Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequentially Labelled
+Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequential Labelled
 Data", 2018, equations 1.2 and 1.3; Graves et al., "Connectionist Temporal Classification", 2006, section 4.
 """
 

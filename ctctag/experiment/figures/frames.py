@@ -68,7 +68,7 @@ def plot_frame_predictions(
 
     References
     ----------
-    Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequentially Labelled
+    Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequential Labelled
     Data", 2018, figure 1.4.
 
     Examples

@@ -61,7 +61,7 @@ def plot_labels(
 
     References
     ----------
-    Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequentially Labelled
+    Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequential Labelled
     Data", 2018, figure 1.1.
 
     Examples

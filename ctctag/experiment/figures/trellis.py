@@ -62,7 +62,7 @@ def plot_trellis(
 
     References
     ----------
-    Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequentially Labelled
+    Hou, Kong, Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequential Labelled
     Data", 2018, figure 1.3; Graves et al., "Connectionist Temporal Classification", 2006, figure 3.
 
     Examples

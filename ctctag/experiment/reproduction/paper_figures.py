@@ -2,7 +2,7 @@
 
 References
 ----------
-Y. Hou, Q. Kong, S. Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequentially
+Y. Hou, Q. Kong, S. Li, "Audio Tagging With Connectionist Temporal Classification Model Using Sequential
 Labelled Data", 2018, tables 1.1 and 1.2. The baseline's drawer is printed "0..690", read here as 0.690.
 """
 

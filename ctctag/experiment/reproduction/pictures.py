@@ -83,7 +83,9 @@ def clip_pictures(
     for system in results.systems:
         if system != "baseline" and (system, fold) in models:
             tagging = Tagger.from_model(load_model(models[system, fold])).tag(samples)
-            framewise[NAMES[system]] = tagging.frame_probs
+            # the answer is not always what the frames of this one listening show
+            answer = (" → " if tagging.ordered else ", ").join(tagging.labels) or "nothing"
+            framewise[f"{NAMES[system]}, heard: {answer}"] = tagging.frame_probs
     figure = figures.plot_frame_predictions(
         mel, times, framewise, dataset.classes, blank=0, strong_events=events, mel_frequencies=bands
     )

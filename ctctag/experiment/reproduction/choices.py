@@ -30,7 +30,8 @@ _CHOICES = (
      "the same; honest: of the labellings that a beam search finds, the one that outputs for the tags find "
      "likeliest, too, the blank's bias lowered by 0.5 after training"),
     ("loss", "CTC for CRNN-CTC",
-     "the same; honest: and twice CRMP's, of outputs of its own"),
+     "the same; honest: and twice CRMP's, of outputs of its own, and 0.2 times the distance between what is "
+     "heard of two maskings of each clip"),
     ("listening", "once", "the same; honest: three times, the frames a quarter of a hop apart, and the mean"),
     ("threshold", "none named", "0.5 for the three systems with sigmoids"),
 )  # fmt: skip

@@ -31,6 +31,7 @@ _TRAINING: dict[str, dict[str, Any]] = {
         "fresh_events": [2, 5],
         "augment": True,
         "tag_weight": 2.0,
+        "consistency": 0.2,
         "blank_penalty": 0.5,
         "decoder": "rescored",
         "shifts": 3,

@@ -78,8 +78,7 @@ class Variant:
         }
 
 
-_STEADY = {"ema": 0.998, "weight_decay": 1e-3}
-_MASKED = _STEADY | {"masks": True}
+_MASKED = {"ema": 0.998, "weight_decay": 1e-3, "masks": True}
 _AFRESH = _MASKED | {"fresh": FRESH}
 _VARIED = _AFRESH | {"augment": {"layered": 0.0}}
 _LAYERED = _AFRESH | {"augment": True}
@@ -91,8 +90,7 @@ _LISTENING: dict[str, Any] = _RARER | {"decoder": "beam", "shifts": 3}
 _CHOOSING: dict[str, Any] = _LISTENING | {"decoder": "rescored"}
 VARIANTS = {
     "fixed clips": Variant(),
-    "+ averaged weights, decay": Variant(_STEADY),
-    "+ masks": Variant(_MASKED),
+    "+ averaged weights, decay, masks": Variant(_MASKED),
     "+ fresh mixtures": Variant(_AFRESH),
     "+ varied events": Variant(_VARIED),
     "+ 32 kHz": Variant(_VARIED, WIDE),
@@ -214,8 +212,8 @@ def write(out: Path, results: list[dict[str, Any]], seen: int) -> None:
         "# What each ingredient buys",
         f"Protocol `honest`: learned from folds 3 and 4, {seen} clips seen in training where nothing "
         f"else is said, measured on fold {VALIDATION}, whose recordings training has not heard. Fold {TEST} "
-        "was not touched. One training each; a line adds to the line before it where it begins with +, and "
-        "the last ones change one thing in the last of those. The best epoch on the validation fold is kept. "
+        "was not touched. One training each; a line adds to the line before it where it begins with +; any "
+        "other changes one thing in the last of those. The best epoch on the validation fold is kept. "
         "Varied are speed, spectral tilt, polarity and signal-to-noise ratio; layered: two recordings of a "
         "class sound as one event; the clips have one to four events; beside their order: twice "
         "CRMP's loss, of outputs of its own. What is rarer is the blank of the "

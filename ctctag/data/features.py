@@ -111,10 +111,12 @@ class Features:
         log_mel = LogMel() if log_mel is None else log_mel
         folder = Path(cache_dir) if cache_dir is not None else dataset.path / "features"
         path = folder / _key(dataset, log_mel, shift)
+        was_there = path.exists()
         found = _open(path, log_mel)
         if found is not None:
             return found
-        shutil.rmtree(path, ignore_errors=True)  # cut off or of another format
+        if was_there:  # and was whole from its first moment: it is of another format, or was cut off since
+            shutil.rmtree(path, ignore_errors=True)
         try:
             with staged_folder(path) as staged:
                 _compute(dataset, log_mel, shift, staged, Counter(len(dataset), progress))

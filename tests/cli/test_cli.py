@@ -325,9 +325,17 @@ def test_reproduce_report_of_nothing(tmp_path, capsys):
     assert "holds no experiment (there is no experiment.json in it)" in capsys.readouterr().err
 
 
+@pytest.fixture
+def heeds_interrupts():
+    """Let child processes end by SIGINT, which one started in a shell's background would ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_experiment_that_is_stopped_leaves_no_process_behind(tmp_path, number):
+def test_an_experiment_that_is_stopped_leaves_no_process_behind(tmp_path, number, heeds_interrupts):
     pytest.importorskip("joblib")
     words = ["reproduce", "synthetic", str(tmp_path), "--quick", "--clips", "40", "--jobs", "2"]
     process = subprocess.Popen(

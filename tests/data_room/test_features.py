@@ -6,6 +6,7 @@ import pytest
 
 from ctctag.audio import LogMel, read_audio
 from ctctag.data import Dataset, Features
+from ctctag.data import features as features_of
 from ctctag.exceptions import AudioError, DataError, ParameterError
 
 pytestmark = pytest.mark.kernel
@@ -132,6 +133,22 @@ def test_two_at_once_end_with_the_same_features(dataset, tmp_path):
     assert len(results) == 4
     assert all((features.frames == results[0].frames).all() for features in results)
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_what_another_process_ends_meanwhile_is_kept(dataset, tmp_path, monkeypatch):
+    opened, computed = features_of._open, []
+    compute = features_of._compute
+
+    def looked_too_early(path, log_mel):
+        monkeypatch.setattr(features_of, "_open", opened)
+        found = opened(path, log_mel)
+        Features.build(dataset, cache_dir=tmp_path)  # the other, which ends right after we have looked
+        return found
+
+    monkeypatch.setattr(features_of, "_open", looked_too_early)
+    monkeypatch.setattr(features_of, "_compute", lambda *args: computed.append(compute(*args)))
+    assert len(Features.build(dataset, cache_dir=tmp_path)) == len(dataset)
+    assert len(computed) == 1
 
 
 def test_too_low_a_sample_rate(dataset, write_sound):

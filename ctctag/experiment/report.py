@@ -82,7 +82,6 @@ class Report:
         self.subtitle = subtitle
         self._sections: list[tuple[str, str]] = []  # anchor, title
         self._body: list[str] = []
-        self._tables = 0
         self._figures = 0
 
     def section(self, title: str) -> "Report":
@@ -112,7 +111,6 @@ class Report:
         """Add a table, with its caption."""
         if not isinstance(table, Table):
             raise ParameterError(f"table must be a ctctag.experiment.Table, got {type(table).__name__}")
-        self._tables += 1
         # The caption stands outside what scrolls: in a wide table it would be as wide and cut off, too.
         caption = f"<figcaption>{html.escape(table.caption)}</figcaption>\n" if table.caption else ""
         self._body.append(

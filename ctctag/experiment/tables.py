@@ -162,18 +162,18 @@ class Table:
         </tbody>
         </table>
         """
-        numeric, bold = self._numeric(), self._best_cells()
-        prose = [any(len(row[column]) > _PROSE for row in self._cells()) for column in range(len(numeric))]
+        shown, bold = self._cells(), self._best_cells()
+        columns = zip(self.headers, *shown, strict=True)
         marks = [
-            ' class="number"' if right else ' class="prose"' if long else ""
-            for right, long in zip(numeric, prose, strict=True)
+            ' class="number"' if right else ' class="prose"' if max(map(len, column)) > _PROSE else ""
+            for right, column in zip(self._numeric(), columns, strict=True)
         ]
         head = "".join(
             f'<th{mark} scope="col">{html.escape(header)}</th>'
             for header, mark in zip(self.headers, marks, strict=True)
         )
         body = []
-        for number, row in enumerate(self._cells()):
+        for number, row in enumerate(shown):
             cells = []
             for column, cell in enumerate(row):
                 text = html.escape(cell)

@@ -3,12 +3,11 @@
 import argparse
 import json
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from ctctag.exceptions import ParameterError
 
-__all__ = ["add_common", "arrows", "number_range", "print_json", "set_example"]
+__all__ = ["add_common", "number_range", "print_json", "set_example"]
 
 
 def add_common(parser: argparse.ArgumentParser, *, seed: int | None = 0, json_output: bool = True) -> None:
@@ -36,11 +35,6 @@ def number_range(text: str) -> tuple[int, int]:
     if not 0 <= pair[0] <= pair[1]:
         raise argparse.ArgumentTypeError(f"expected a rising range such as 1-4, got {text!r}")
     return pair
-
-
-def arrows(labels: Sequence[str], between: str = " → ") -> str:
-    """Return a label sequence in words."""
-    return between.join(labels) or "(nothing)"
 
 
 def print_json(value: Any) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ctctag._progress import progress_bar
-from ctctag.cli._common import add_common, arrows, print_json, set_example
+from ctctag.cli._common import add_common, print_json, set_example
 from ctctag.experiment.demo import Demo, run_demo, system_table
+from ctctag.experiment.evaluation import arrows
 
 __all__ = ["add_arguments", "run"]
 

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from ctctag._progress import progress_bar
-from ctctag.cli._common import add_common, arrows, print_json, set_example
+from ctctag.cli._common import add_common, print_json, set_example
 from ctctag.experiment import class_table, evaluate_run, summary_lines
+from ctctag.experiment.evaluation import arrows
 from ctctag.models import DECODERS
 
 __all__ = ["add_arguments", "run"]

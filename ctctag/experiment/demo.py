@@ -15,7 +15,7 @@ from ctctag._threads import get_num_threads
 from ctctag.audio import LogMel, read_audio
 from ctctag.data import Dataset, mix_dataset
 from ctctag.exceptions import CtctagError
-from ctctag.experiment.evaluation import Evaluation, class_table, evaluate_model
+from ctctag.experiment.evaluation import Evaluation, arrows, class_table, evaluate_model
 from ctctag.experiment.machine import software
 from ctctag.experiment.report import Report
 from ctctag.experiment.tables import Table
@@ -253,8 +253,8 @@ def _report(demo: Demo, path: Path) -> Path:
             [
                 [
                     clip.filename,
-                    _arrows(clip.truth),
-                    _arrows(clip.heard),
+                    arrows(clip.truth),
+                    arrows(clip.heard),
                     "" if clip.truth == clip.heard else "✗",
                 ]
                 for clip in ctc_result.clips[:20]
@@ -285,7 +285,3 @@ def _chosen_clip(demo: Demo) -> int:
     three = [clip for clip in clips if len(clip.truth) == 3]
     chosen = (right or three or clips)[0].filename
     return list(demo.dataset.filenames).index(chosen)
-
-
-def _arrows(labels: tuple[str, ...]) -> str:
-    return " → ".join(labels) or "(nothing)"

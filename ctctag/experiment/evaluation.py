@@ -1,7 +1,7 @@
 """Measure a trained system on clips it has not seen."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,20 @@ from ctctag.experiment.tables import Table
 from ctctag.models import DECODERS, TrainedModel, load_model
 from ctctag.training import Clips, Predictions, RunFolder, predict, score_predictions
 
-__all__ = ["ClipResult", "Evaluation", "class_table", "evaluate_model", "evaluate_run", "summary_lines"]
+__all__ = [
+    "ClipResult",
+    "Evaluation",
+    "arrows",
+    "class_table",
+    "evaluate_model",
+    "evaluate_run",
+    "summary_lines",
+]
+
+
+def arrows(labels: Sequence[str], between: str = " → ") -> str:
+    """Return a label sequence in words."""
+    return between.join(labels) or "(nothing)"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ctctag import ctc
 from ctctag.audio import read_audio
 from ctctag.data import Dataset
 from ctctag.experiment import figures
+from ctctag.experiment.evaluation import arrows
 from ctctag.experiment.figures import _style
 from ctctag.experiment.reproduction.cells import Cell
 from ctctag.experiment.reproduction.paper_figures import NAMES
@@ -84,7 +85,7 @@ def clip_pictures(
         if system != "baseline" and (system, fold) in models:
             tagging = Tagger.from_model(load_model(models[system, fold])).tag(samples)
             # the answer is not always what the frames of this one listening show
-            answer = (" → " if tagging.ordered else ", ").join(tagging.labels) or "nothing"
+            answer = arrows(tagging.labels, " → " if tagging.ordered else ", ")
             framewise[f"{NAMES[system]}, heard: {answer}"] = tagging.frame_probs
     figure = figures.plot_frame_predictions(
         mel, times, framewise, dataset.classes, blank=0, strong_events=events, mel_frequencies=bands

@@ -187,7 +187,7 @@ def run_lattice(
     beta = np.empty_like(alpha)
     lanes = 64 // scores.x.itemsize
     tiles = len(labels) // lanes + 1
-    work, whole = _work(lanes * (T * (5 * tiles + 1) + tiles), scores.x.dtype)
+    work, whole = _work(lanes * (T * (5 * tiles + 1) + tiles) + T, scores.x.dtype)
     places = np.empty(tiles * lanes, dtype=np.int64)
     bad = _tiles.log_lattice(
         scores.x[0].reshape(-1),

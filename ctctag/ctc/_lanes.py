@@ -32,7 +32,7 @@ GROUP = 8  # clips at a time: a vector of float64
 def group_memory(longest: int, width: int, with_grad: bool) -> int:
     """Return how many floats, and how many integers, a group of clips takes (see `group_losses`)."""
     rows, states = longest if with_grad else 0, 2 * (width + 1)
-    return GROUP * ((rows + 2) * states + (rows + 3) * (width + 1) + 3)
+    return GROUP * ((rows + 2) * states + (rows + 3) * (width + 1) + 6)
 
 
 @jit(forceinline=True)
@@ -154,14 +154,17 @@ def _group(
     start += line
     peaks, scale_m = work[start : start + w], work[start + w : start + 2 * w]
     scale, scale_e = work[start + 2 * w : start + 3 * w], whole[start : start + w]
+    product, offset = work[start + 3 * w : start + 4 * w], work[start + 4 * w : start + 5 * w]
+    left, shift = whole[start + w : start + 2 * w], whole[start + 2 * w : start + 3 * w]
+    first_frame, first_label = whole[start + 3 * w : start + 4 * w], whole[start + 4 * w : start + 5 * w]
+    size = whole[start + 5 * w : start + 6 * w]
     at_x, at_grad, own = address(x), address(grad), address(memory)
     at_raw, at_peaks = address(raw), address(peaks)
     Am, Ae, Bm, Be = address(alpha_m), address(alpha_e), address(beta_m), address(beta_e)
     Em, Ee, at_skip, at_shares = address(emission_m), address(emission_e), address(skip), address(shares)
 
-    left = np.zeros(w, np.int64)  # frames of each lane's clip
-    product, shift, offset = np.ones(w), np.zeros(w, np.int64), np.zeros(w)
-    first_frame, first_label, size = np.zeros(w, np.int64), np.zeros(w, np.int64), np.zeros(w, np.int64)
+    left[:], first_frame[:], first_label[:], size[:] = 0, 0, 0, 0  # frames left to each lane's clip, ...
+    product[:], shift[:], offset[:] = 1, 0, 0
     nothing, certain = (0.0, 1.0) if kind == 2 else (-np.inf, 0.0)
     raw[:], raw[width * w :], peaks[:], skip[:] = nothing, certain, 0, 0
     for lane in range(clips.size):

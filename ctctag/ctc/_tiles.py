@@ -46,7 +46,7 @@ def tile_memory(frames: int, labels: int, lanes: int, block: int, with_grad: boo
     tiles = labels // lanes + 1
     rows = block if with_grad else 0
     saved = -(-frames // block) if with_grad and block < frames else 0
-    return lanes * ((rows + 2 + saved) * 2 * tiles + (rows + 1) * (tiles + 1) + 2 * tiles)
+    return lanes * ((rows + 2 + saved) * 2 * tiles + (rows + 1) * (tiles + 1) + 2 * tiles) + frames
 
 
 @jit(forceinline=True)
@@ -180,12 +180,12 @@ def _clip_loss(
     emission_m, emission_e = work[end : end + (rows + 1) * line], whole[end : end + (rows + 1) * line]
     end += (rows + 1) * line
     shares, skip = work[end : end + tiles * w], whole[end : end + tiles * w]
+    peaks = work[end + tiles * w : end + tiles * w + T]  # scores themselves, so exact in the dtype of x
     which = places[: tiles * w]
     at_x, at_grad, own = address(x), address(grad), address(memory)
     Am, Ae, Bm, Be = address(alpha_m), address(alpha_e), address(beta_m), address(beta_e)
     Em, Ee, at_skip, at_shares = address(emission_m), address(emission_e), address(skip), address(shares)
     at_which = address(which)
-    peaks = np.empty(T)
 
     which[L:], skip[:] = blank, 0  # no path to the end goes through states beyond the last blank
     which[:L] = labels
@@ -338,8 +338,9 @@ def clip_losses(
 def log_lattice(x, T, C, kind, tolerance, labels, blank, work, whole, places, memory, alpha, beta):
     """Write log alpha (with the frame's emission) and log beta of one clip; return the first bad frame or -1.
 
-    Every state is computed here, also those that no path to the end goes through. `work` and `whole` hold
-    T rows of alpha and of beta, of two vectors a tile, and of emissions, of one a tile and one more.
+    Every state is computed here, also those that no path to the end goes through. `work` and `whole`, float64
+    and int64, hold T rows of alpha and of beta, of two vectors a tile, of emissions, of one a tile and one
+    more, and then one value a frame or a vector a tile, whichever is more.
     """
     w, L = lanes(x), labels.size
     tiles = L // w + 1
@@ -349,6 +350,7 @@ def log_lattice(x, T, C, kind, tolerance, labels, blank, work, whole, places, me
     end = 2 * T * states + T * line
     emission_m, emission_e = work[2 * T * states : end], whole[2 * T * states : end]
     skip, which = whole[end : end + tiles * w], places[: tiles * w]
+    totals = work[end : end + T]
     at_x, own, at_which, at_skip = address(x), address(memory), address(which), address(skip)
     Am, Ae, Bm, Be = address(alpha_m), address(alpha_e), address(beta_m), address(beta_e)
     Em, Ee = address(emission_m), address(emission_e)
@@ -356,7 +358,6 @@ def log_lattice(x, T, C, kind, tolerance, labels, blank, work, whole, places, me
     which[:L] = labels
     for i in range(1, L):
         skip[i] = labels[i] != labels[i - 1]
-    totals = np.empty(T)
     for t in range(T):
         peak, total, good = normalise(at_x, t * C, C, kind, tolerance, own, own, 0, False)
         if not good:

@@ -129,8 +129,9 @@ def best_paths(
             if product > 1e200:
                 product *= 2.0**-600
                 shift += 600
-            # Tiles that the start can have reached by now, and from which the end can still be reached.
-            first, last = max(0, L - T + t) // LANES, min(L, t + 1) // LANES + 1
+            # Tiles that the start can have reached by now, and from which the end could still be reached a
+            # frame ago: a state's predecessor may lie one tile before the first that is still of use.
+            first, last = max(0, L - T + t - 1) // LANES, min(L, t + 1) // LANES + 1
             at_blank = np.float64(x[at + blank]) - peak
             if kind == 2:
                 at_blank = np.log(at_blank) if at_blank > 0.0 else -np.inf

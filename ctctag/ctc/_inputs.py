@@ -71,7 +71,10 @@ class Scores:
         """Raise the error that says what is wrong with one frame's scores."""
         row = self.x[clip, frame]
         name, kind = f"inputs[{frame}" if self.single else f"inputs[{clip}, {frame}", KINDS[self.kind]
-        top = {"logits": np.finfo(row.dtype).max, "log_probs": np.inf, "probs": 2.0}[kind]
+        largest = float(np.finfo(row.dtype).max)
+        top = {"logits": largest, "log_probs": np.inf, "probs": 2.0 if self.tolerance < np.inf else largest}[
+            kind
+        ]
         wrong = np.isnan(row) | ~(row <= top)
         if kind == "log_probs":
             wrong |= np.isposinf(row)
@@ -82,7 +85,11 @@ class Scores:
             wanted = {
                 "logits": "logits must be below inf and not NaN",
                 "log_probs": "log-probabilities must be below inf and not NaN",
-                "probs": "probabilities must lie in [0, 1]",
+                "probs": (
+                    "probabilities must lie in [0, 1]"
+                    if self.tolerance < np.inf
+                    else "unnormalised probabilities must be at least 0, below inf and not NaN"
+                ),
             }[kind]
             hint = {
                 "logits": "is a frame beyond the clip's end counted in input_lengths?",

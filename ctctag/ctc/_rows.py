@@ -27,6 +27,9 @@ from ctctag.ctc._numbers import exp
 __all__ = ["greedy", "log_normalisers", "multiply", "noisy_or", "normalise", "row_memory"]
 
 
+# Up to here every whole number is a float32.
+_COUNTABLE = 1 << 24
+
 _own = threading.local()
 
 
@@ -99,7 +102,7 @@ def _are_probabilities(x, at, C, tolerance):
     for k in range(at, at + C):
         total += x[k]
         least = min(least, x[k])
-    return least >= 0 and abs(total - 1.0) <= tolerance  # not so if NaN
+    return least >= 0 and total < np.inf and abs(total - 1.0) <= tolerance  # not so if NaN
 
 
 @jit(forceinline=True)
@@ -195,6 +198,18 @@ def _argmax(x, at, C, counted):
     return min(int(place), C - 1)
 
 
+@jit(forceinline=True)
+def _argmax_of_many(x, at, C, counted):
+    """Return what `_argmax` returns, of any number of scores: places are floats, exact up to `_COUNTABLE`."""
+    best = _argmax(x, at, min(C, _COUNTABLE), counted)
+    for start in range(_COUNTABLE, C, _COUNTABLE):
+        begin = min(start, C - lanes(x))  # the last part must fill a vector: it may overlap the one before
+        place = begin + _argmax(x, at + begin, min(C - begin, _COUNTABLE), counted)
+        if x[at + place] > x[at + best]:
+            best = place
+    return best
+
+
 @jit
 def greedy(x, frames, C, lengths, blank, clips, memory, labels, spans, found):
     """Write the labels of some clips' best paths.
@@ -221,7 +236,7 @@ def greedy(x, frames, C, lengths, blank, clips, memory, labels, spans, found):
                     memory[3 * w + k] = x[at + k]
                 best = min(_argmax(own, 3 * w, w, counted), C - 1)
             else:
-                best = _argmax(flat, at, C, counted)
+                best = _argmax_of_many(flat, at, C, counted)
             if best != blank:
                 if best != before:
                     labels[n, count] = best

@@ -1,7 +1,8 @@
 """The most probable path that spells a target: the trellis with a maximum where the loss has a sum.
 
 States lie in tiles as in `_tiles`, in float64 whatever the scores are, so that a path is chosen alike. Only
-the choices are kept: three bits a pair of blank and label.
+the choices are kept: three bits a pair of blank and label. The readable twin is
+`ctctag.reference.ctc_viterbi`.
 """
 
 import numpy as np

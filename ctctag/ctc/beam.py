@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from ctctag._checks import check_integer
 from ctctag._threads import run_tasks
-from ctctag.ctc._engine import log_normalisers, run_batch
+from ctctag.ctc._engine import log_normalisers
+from ctctag.ctc._extreme import run_of_any_range
 from ctctag.ctc._inputs import KINDS, Scores, Targets, check_scores
 from ctctag.ctc.alignment import align
 from ctctag.ctc.decoding import Decoded
@@ -167,7 +168,7 @@ def _exact(candidates: list[list[int]], scores: Scores, n: int, n_best: int) -> 
     ends = np.zeros(B + 1, dtype=np.int64)
     np.cumsum(sizes, out=ends[1:])
     joined = np.array([label for labels in candidates for label in labels], dtype=np.int64)
-    exact = -run_batch(many, Targets(joined, ends, sizes), None)[0]
+    exact = -run_of_any_range(many, Targets(joined, ends, sizes), None)[0]
     best = sorted(range(B), key=lambda b: (-exact[b], candidates[b]))[:n_best]
     kind = KINDS[clip.kind]
     return [

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag.ctc._engine import run_batch, run_greedy
+from ctctag.ctc._engine import run_greedy
+from ctctag.ctc._extreme import run_of_any_range
 from ctctag.ctc._inputs import Targets, check_scores
 
 __all__ = ["Decoded", "best_path"]
@@ -89,7 +90,7 @@ def best_path(
         ends = np.zeros(N + 1, dtype=np.int64)
         np.cumsum(found, out=ends[1:])
         used = np.arange(T) < found[:, None]
-        values = -run_batch(scores, Targets(labels[used], ends, found), None)[0]
+        values = -run_of_any_range(scores, Targets(labels[used], ends, found), None)[0]
     else:
         values = np.full(N, np.nan)
     decoded = [

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag.ctc._engine import run_lattice
+from ctctag.ctc._extreme import run_lattice_of_any_range
 from ctctag.ctc._inputs import check_scores, check_targets
 from ctctag.exceptions import ParameterError
 
@@ -100,10 +100,9 @@ def lattice(
             f"inputs must be one clip of shape (T, C), got {scores.x.shape} (take one clip of the batch)"
         )
     labels = check_targets(target, None, scores).labels
-    loss, alpha, beta = run_lattice(scores, labels)
+    loss, alpha, beta, occupancy = run_lattice_of_any_range(scores, labels)
     states = np.full(2 * len(labels) + 1, scores.blank, dtype=np.int64)
     states[1::2] = labels
-    occupancy = np.zeros_like(alpha) if loss == np.inf else np.exp(alpha + beta + loss)
     classes = np.zeros(scores.x.shape[1:])
     np.add.at(classes, (slice(None), states), occupancy)  # type: ignore[arg-type]
     return Lattice(alpha, beta, occupancy, classes, states, loss)

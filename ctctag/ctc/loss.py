@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_choice
-from ctctag.ctc._engine import run_batch
+from ctctag.ctc._extreme import run_of_any_range
 from ctctag.ctc._inputs import Scores, Targets, check_scores, check_targets, frames_needed, raise_infeasible
 from ctctag.exceptions import ParameterError
 
@@ -128,7 +128,7 @@ def ctc_loss(
     _check_options(reduction, infeasible)
     scores = check_scores(inputs, input_lengths, blank, inputs_are, check_normalised)
     checked = check_targets(targets, target_lengths, scores)
-    losses, _ = run_batch(scores, checked, None)
+    losses, _ = run_of_any_range(scores, checked, None)
     return _reduce(losses, _weights(checked, reduction), scores, checked, reduction, infeasible)
 
 
@@ -188,7 +188,7 @@ def ctc_loss_and_grad(
     scores = check_scores(inputs, input_lengths, blank, inputs_are, check_normalised)
     checked = check_targets(targets, target_lengths, scores)
     weights = _weights(checked, reduction)
-    losses, grad = run_batch(scores, checked, weights)
+    losses, grad = run_of_any_range(scores, checked, weights)
     assert grad is not None
     loss = _reduce(losses, weights, scores, checked, reduction, infeasible)
     grad = grad.astype(scores.dtype, copy=False)
@@ -221,8 +221,6 @@ def _reduce(
             raise_infeasible(int(np.flatnonzero(lost)[0]), scores, targets)
         losses = np.where(lost, 0.0, losses)
     each = losses[0] if scores.single else losses
-    result = each if reduction == "none" else (losses * weights).sum()
-    if scores.dtype.itemsize > 2:
-        return result.astype(scores.dtype)
-    with np.errstate(over="ignore"):  # float16 ends at 65504
+    with np.errstate(over="ignore"):  # float16 ends at 65504, and sums of float64 at 1.8e308
+        result = each if reduction == "none" else (losses * weights).sum()
         return result.astype(scores.dtype)

@@ -22,6 +22,15 @@ from ctctag.reference.ctc_recursion import (
     log_add_plain,
     skips,
 )
+from ctctag.reference.ctc_scaled import (
+    add_scaled,
+    ctc_loss_and_grad_scaled,
+    ctc_scaled_lattice,
+    exp_scaled,
+    log_scaled,
+    multiply_scaled,
+)
+from ctctag.reference.ctc_viterbi import ctc_viterbi
 from ctctag.reference.gru import gru, gru_backward
 from ctctag.reference.mel import hamming, hz_to_mel, log_mel, mel_filterbank, mel_to_hz, stft
 from ctctag.reference.norm import batch_norm, batch_norm_backward
@@ -29,6 +38,7 @@ from ctctag.reference.pooling import global_average, global_max, max_pool, max_p
 
 __all__ = [
     "CtcSums",
+    "add_scaled",
     "batch_norm",
     "batch_norm_backward",
     "best_labelling",
@@ -44,8 +54,12 @@ __all__ = [
     "ctc_log_beta",
     "ctc_loss_and_grad_numpy",
     "ctc_loss_and_grad_plain",
+    "ctc_loss_and_grad_scaled",
     "ctc_occupancy",
     "ctc_paths",
+    "ctc_scaled_lattice",
+    "ctc_viterbi",
+    "exp_scaled",
     "extend",
     "global_average",
     "global_max",
@@ -55,10 +69,12 @@ __all__ = [
     "hz_to_mel",
     "log_add_plain",
     "log_mel",
+    "log_scaled",
     "max_pool",
     "max_pool_backward",
     "mel_filterbank",
     "mel_to_hz",
+    "multiply_scaled",
     "skips",
     "stft",
     "tag_probs_by_enumeration",

@@ -7,6 +7,9 @@ fine, so here a cache that does not work is only a slower start: the kernel is c
 Numba takes a cached kernel for current while the kernel's own file is unchanged, though the callees compiled
 into it may live next door. Here it is current while no private file of its folder, or of the package's own,
 has changed.
+
+Numba frees an array after its last use by name, and does not know of its `ctctag._simd.address`. So a kernel
+that takes addresses may not make arrays: it gets its working memory from outside, where it lives on.
 """
 
 import contextlib
@@ -21,6 +24,13 @@ import numpy as np
 __all__ = ["jit"]
 
 _logger = logging.getLogger("ctctag")
+
+# What makes an array, as a function of NumPy or a method of an array.
+_ALLOCATING = frozenset(
+    {"arange", "array", "asarray", "ascontiguousarray", "astype", "concatenate", "copy", "cumsum", "empty"}
+    | {"empty_like", "eye", "full", "full_like", "hstack", "linspace", "ones", "ones_like", "repeat", "stack"}
+    | {"take", "vstack", "zeros", "zeros_like"}
+)
 
 
 class _ForgivingCache:
@@ -62,8 +72,9 @@ def jit(function: Any = None, /, **options: Any) -> Any:
     Parameters
     ----------
     function : callable
-        The kernel. Its callees must live in private files (``_*.py``) of the same folder or of the package's
-        own: the cache does not see changes elsewhere.
+        The kernel. It makes no arrays if it takes addresses: its working memory is an argument. Its callees
+        must live in private files (``_*.py``) of the same folder or of the package's own: the cache does not
+        see changes elsewhere.
     **options
         Further options of ``numba.njit``, e.g. ``fastmath={"contract"}`` or ``inline="always"``.
 
@@ -71,9 +82,20 @@ def jit(function: Any = None, /, **options: Any) -> Any:
     -------
     callable
         The compiled kernel; with ``NUMBA_DISABLE_JIT=1`` the plain Python function.
+
+    Raises
+    ------
+    TypeError
+        If the kernel calls both `address` and what makes an array.
     """
     if function is None:
         return lambda kernel: jit(kernel, **options)
+    names = set(function.__code__.co_names)
+    if "address" in names and (made := sorted(names & _ALLOCATING)):
+        raise TypeError(
+            f"{function.__qualname__} takes addresses and makes arrays ({', '.join(made)}), "
+            "which Numba frees after their last use by name (make them an argument)"
+        )
     options = {"nogil": True, "error_model": "numpy", **options}
     try:
         compiled = numba.njit(cache=True, **options)(function)

@@ -10,8 +10,9 @@ Here the kernel says itself what is one vector::
     store(y, i, a * b + load(x, j))
 
 An array handed to another kernel costs atomic counts of its references, and in a hot loop they cost more
-than the arithmetic: there, hand on its `address`. The array must live on in the caller; one made
-in the kernel itself ends with its last use there.
+than the arithmetic: there, hand on its `address`. The array must be an argument of the kernel, or part of
+one, and so live on in the caller; one made in the kernel itself would end with its last use by name, which is
+why `ctctag._jit.jit` refuses kernels that do both.
 
 LLVM splits such a vector on processors whose registers are narrower. With ``NUMBA_DISABLE_JIT=1`` a vector is
 a short NumPy array, and the same code runs.

@@ -5,6 +5,7 @@ import pytest
 
 from ctctag import _simd as simd
 from ctctag._jit import jit
+from ctctag._simd import address
 
 pytestmark = pytest.mark.kernel
 
@@ -111,3 +112,24 @@ def test_aligned_memory(dtype, size):
     memory = simd.aligned(size, dtype)
     assert (memory.shape, memory.dtype) == ((size,), dtype)
     assert size == 0 or memory.ctypes.data % 64 == 0
+
+
+def test_a_kernel_may_not_take_addresses_and_make_arrays():
+    """Numba frees an array after its last use by name: what is at its address then is anybody's."""
+
+    def kernel(x):
+        work = np.zeros(8)
+        at = simd.address(work)
+        at[0] = x[0]
+        return at[0]
+
+    def by_name(x):
+        work = np.zeros(8)
+        at = address(work)
+        at[0] = x[0]
+        return at[0]
+
+    message = r"takes addresses and makes arrays \(zeros\), which Numba frees after their last use by name"
+    for function in (kernel, by_name):
+        with pytest.raises(TypeError, match=message):
+            jit(function)

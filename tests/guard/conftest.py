@@ -1,0 +1,3 @@
+"""What pytest is not to import: `exercise` runs only where the guard is preloaded."""
+
+collect_ignore = ["exercise.py"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctctag._arrays import as_array, as_integers
 from ctctag.exceptions import ParameterError
 
 __all__ = [
@@ -72,10 +73,7 @@ def check_float_array(
 
     `shape` lists the axes: an int must be met, a string such as ``"T"`` only names the axis in the message.
     """
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ParameterError(f"{name} must be one rectangular array, got rows of different lengths") from None
+    array = as_array(value, name)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
@@ -107,14 +105,11 @@ def check_lengths(
     """Return valid frames a clip as int64, shape ``(batch,)``; ``None`` means that all are `longest`."""
     if value is None:
         return np.full(batch, longest, dtype=np.int64)
-    lengths = np.asarray(value)
+    lengths = as_integers(value, name)
     if lengths.shape != (batch,):
         raise ParameterError(
             f"{name} must have shape ({batch},), one length for each clip, got {lengths.shape}"
         )
-    if lengths.size and lengths.dtype.kind not in "iu":
-        raise ParameterError(f"{name} must hold integers, got dtype {lengths.dtype}")
-    lengths = lengths.astype(np.int64)
     wrong = np.flatnonzero((lengths < shortest) | (lengths > longest))
     if wrong.size:
         index = int(wrong[0])

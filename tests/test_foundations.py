@@ -87,7 +87,8 @@ def test_one_root_catches_every_error():
         (lambda: _checks.check_choice(["a"], "way", ("a", "b")), "way must be one of 'a', 'b', got ['a']"),
         (
             lambda: _checks.check_float_array([[1], [2, 3]], "x"),
-            "x must be one rectangular array, got rows of different lengths",
+            "x must be one rectangular array, got rows of different lengths "
+            "(pad them, and pass their lengths)",
         ),
         (lambda: _checks.check_float_array(["a"], "x"), "x must hold real numbers, got dtype <U1"),
         (lambda: _checks.check_float_array([1j], "x"), "x must hold real numbers, got dtype complex128"),

@@ -27,8 +27,8 @@ __all__ = ["run_lattice_of_any_range", "run_of_any_range"]
 
 Array = npt.NDArray[np.float64]
 
-# The largest loss that the kernels hold, by the dtype of their scores.
-_LARGEST = {"float32": 2.0**28 * np.log(2), "float64": 2.0**49 * np.log(2)}
+# The largest loss that the kernels hold, by the bytes of a score.
+_LARGEST = {4: 2.0**28 * np.log(2), 8: 2.0**49 * np.log(2)}
 
 # From here on the rounding of a logarithm in float64 shows in its exponential.
 _LARGEST_LOG = 1e6
@@ -39,6 +39,8 @@ def run_of_any_range(
 ) -> tuple[Array, npt.NDArray[Any] | None]:
     """Return what `run_batch` returns, right also where a probability is beyond the kernels' range."""
     losses, grads = run_batch(scores, targets, weights)
+    if np.inf not in losses:
+        return losses, grads
     for n in np.flatnonzero(np.isposinf(losses)).tolist():
         if frames_needed(targets[n]) > scores.lengths[n] or _reach(scores, n) < _largest(scores):
             continue
@@ -73,7 +75,7 @@ def run_lattice_of_any_range(
 
 def _largest(scores: Scores) -> float:
     """Return the largest loss that the kernels can hold."""
-    return _LARGEST[scores.x.dtype.name]
+    return _LARGEST[scores.x.itemsize]
 
 
 def _reach(scores: Scores, n: int) -> float:

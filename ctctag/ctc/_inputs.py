@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from ctctag._arrays import as_array, as_integers
 from ctctag._checks import check_choice, check_integer, check_lengths
 from ctctag.exceptions import ParameterError
 
@@ -27,9 +28,9 @@ __all__ = [
 
 KINDS = ("logits", "log_probs", "probs")
 
-# How far from 1 the sum of a row's probabilities may be, by the dtype that was passed: rounding of a softmax
-# stays far below it, logits and forgotten normalisation far above.
-NORMALISED_TOLERANCE = {"float16": 0.05, "float32": 1e-3, "float64": 1e-3}
+# How far from 1 the sum of a row's probabilities may be, by the bytes of a value that was passed: rounding of
+# a softmax stays far below it, logits and forgotten normalisation far above.
+NORMALISED_TOLERANCE = {2: 0.05, 4: 1e-3, 8: 1e-3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,7 @@ def check_scores(
 ) -> Scores:
     """Check scores, lengths, blank and kind; cast to `work_dtype`, or else to float32 or float64."""
     check_choice(inputs_are, "inputs_are", KINDS)
-    try:
-        x = np.asarray(inputs)
-    except ValueError:
-        raise ParameterError(
-            "inputs must be one array of shape (N, T, C), got clips of different lengths (pad them, "
-            "and pass input_lengths)"
-        ) from None
+    x = as_array(inputs, "inputs", "pad the clips, and pass input_lengths")
     dtype = x.dtype
     if dtype.kind in "iu":
         dtype = np.dtype(np.float64)
@@ -167,7 +162,7 @@ def check_scores(
         raise ParameterError(f"inputs must hold at least one clip, frame and class, got shape {x.shape}")
     blank = check_integer(blank, "blank", low=-C, high=C - 1) % C
     if single and input_lengths is not None:
-        input_lengths = np.reshape(np.asarray(input_lengths), -1)
+        input_lengths = as_array(input_lengths, "input_lengths").reshape(-1)
     if work_dtype is None:
         work_dtype = np.float64 if dtype.itemsize == 8 else np.float32
     x = np.ascontiguousarray(x, dtype=work_dtype)
@@ -178,7 +173,7 @@ def check_scores(
         single=single,
         blank=blank,
         kind=KINDS.index(inputs_are),
-        tolerance=NORMALISED_TOLERANCE[dtype.name] if check_normalised else np.inf,
+        tolerance=NORMALISED_TOLERANCE[dtype.itemsize] if check_normalised else np.inf,
     )
 
 
@@ -212,38 +207,27 @@ def check_targets(targets: Any, target_lengths: npt.ArrayLike | None, scores: Sc
     return Targets(labels, ends, lengths)
 
 
-def _integers(value: Any, name: str) -> npt.NDArray[Any]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
-        if array.size:
-            raise ParameterError(f"{name} must hold integers, got dtype {array.dtype}")
-        array = array.astype(np.int64)
-    return array
-
-
 def _one_target(
     targets: Any, target_lengths: npt.ArrayLike | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    labels = _integers(targets, "targets")
+    labels = as_integers(targets, "targets")
     if labels.ndim == 2 and len(labels) == 1:
         labels = labels[0]
     if labels.ndim != 1:
         raise ParameterError(f"targets of one clip must have shape (L,), got {labels.shape}")
     longest = len(labels)
     if target_lengths is not None:
-        target_lengths = np.reshape(np.asarray(target_lengths), -1)
+        target_lengths = as_array(target_lengths, "target_lengths").reshape(-1)
     lengths = check_lengths(target_lengths, "target_lengths", 1, longest, shortest=0)
-    return labels[: lengths[0]].astype(np.int64), lengths
+    return labels[: lengths[0]], lengths
 
 
 def _many_targets(
     targets: Any, target_lengths: npt.ArrayLike | None, N: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    if not isinstance(targets, np.ndarray):
-        if _is_ragged(targets):
-            return _listed_targets(targets, target_lengths, N)
-        targets = np.asarray(targets)
-    labels = _integers(targets, "targets")
+    if isinstance(targets, Sequence) and _is_ragged(targets):
+        return _listed_targets(targets, target_lengths, N)
+    labels = as_integers(targets, "targets")
     if labels.ndim == 1 and (labels.size or target_lengths is not None):
         return _joined_targets(labels, target_lengths, N)
     if labels.ndim != 2 or len(labels) != N:
@@ -254,15 +238,15 @@ def _many_targets(
     longest = labels.shape[1]
     lengths = check_lengths(target_lengths, "target_lengths", N, longest, shortest=0)
     if target_lengths is None:
-        return labels.astype(np.int64).reshape(-1), lengths
-    return labels[np.arange(longest) < lengths[:, None]].astype(np.int64), lengths
+        return labels.reshape(-1), lengths
+    return labels[np.arange(longest) < lengths[:, None]], lengths
 
 
-def _is_ragged(targets: Any) -> bool:
+def _is_ragged(targets: Sequence[Any]) -> bool:
     """Tell whether a list holds sequences of different lengths, which NumPy cannot make an array of."""
-    if not isinstance(targets, Sequence):
-        raise ParameterError(f"targets must be an array or a list of sequences, got {type(targets).__name__}")
-    sizes = {np.size(target) for target in targets if np.ndim(target)}
+    sizes = {
+        len(target) for target in targets if hasattr(target, "__len__") and getattr(target, "ndim", True)
+    }
     return len(sizes) > 1 or (0 in sizes)
 
 
@@ -271,19 +255,19 @@ def _listed_targets(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     if len(targets) != N:
         raise ParameterError(f"targets must hold one sequence for each of the {N} clips, got {len(targets)}")
-    rows = [_integers(target, f"targets[{n}]") for n, target in enumerate(targets)]
+    rows = [as_integers(target, f"targets[{n}]") for n, target in enumerate(targets)]
     for n, row in enumerate(rows):
         if row.ndim != 1:
             raise ParameterError(f"targets[{n}] must be a sequence of labels, got shape {row.shape}")
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     if target_lengths is not None:
-        given = np.asarray(target_lengths)
+        given = as_integers(target_lengths, "target_lengths")
         if given.shape != (N,) or (given != lengths).any():
             raise ParameterError(
                 f"target_lengths must be the lengths of the listed targets, {lengths.tolist()}, "
                 f"got {given.tolist()} (for a list it may be left out)"
             )
-    return np.concatenate(rows).astype(np.int64), lengths
+    return np.concatenate(rows), lengths
 
 
 def _joined_targets(
@@ -298,7 +282,7 @@ def _joined_targets(
         raise ParameterError(
             f"target_lengths must sum to the {len(labels)} labels of targets, but they sum to {lengths.sum()}"
         )
-    return labels.astype(np.int64), lengths
+    return labels, lengths
 
 
 def frames_needed(labels: npt.NDArray[Any]) -> int:

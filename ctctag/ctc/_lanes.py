@@ -19,7 +19,7 @@ would add up long silences with a bias, each of thousands of equal terms being r
 import numpy as np
 
 from ctctag._jit import jit
-from ctctag._simd import address, choose, lanes, load, pick, spread, store
+from ctctag._simd import address, choose, lanes, larger, load, pick, spread, store
 from ctctag.ctc._numbers import LN2, add, clear, emission, impossible, power, tidy
 from ctctag.ctc._rows import multiply, normalise
 
@@ -64,15 +64,24 @@ def _advance(Am, Ae, old, new, Em, Ee, now, skip, width):
 
 
 @jit(forceinline=True)
-def share_of_path(am, ae, bm, be, scale_m, scale_e):
-    """Return alpha · beta / P as a float, 1 / P being scale_m 2^scale_e."""
-    most = spread(ae, 126 if lanes(ae) == 16 else 1022)
+def share_of_path(am, ae, bm, be, scale_m, scale_e, with_y):
+    """Return alpha · beta / P as a float, 1 / P being scale_m 2^scale_e.
+
+    With y it is at most 1. Without, it is an occupancy divided by y, which may be beyond the largest power of
+    two, and even inf: there the power is taken in two steps.
+    """
     e = (ae + be) + scale_e
-    return (am * bm * scale_m) * power(pick(most, e, e, most))
+    most = spread(ae, 126 if lanes(ae) == 16 else 1022)
+    share = (am * bm * scale_m) * power(pick(most, e, e, most))
+    if with_y:
+        return share
+    more = larger(e - most, spread(e, 0))
+    most = spread(ae, 128 if lanes(ae) == 16 else 1024)
+    return share * power(pick(most, more, more, most))
 
 
 @jit(forceinline=True)
-def _retreat(Am, Ae, row, Bm, Be, Em, Ee, now, skip, width, with_y, scale_m, scale_e, shares):
+def _retreat(Am, Ae, row, Bm, Be, Em, Ee, now, skip, width, scale_m, scale_e, shares, with_y):
     """Form the shares of P at one frame from alpha's row and beta, then take beta one frame back, in place.
 
     The mirror of `_advance`: u = blank i + label i comes to blank i; label i + (u of i+1, or blank i+1 where
@@ -89,7 +98,8 @@ def _retreat(Am, Ae, row, Bm, Be, Em, Ee, now, skip, width, with_y, scale_m, sca
         bm, be = m * blank_m, e + blank_e
         if with_y:
             m, e = bm, be
-        blanks = blanks + share_of_path(load(Am, row + at), load(Ae, row + at), m, e, scale_m, scale_e)
+        am, ae = load(Am, row + at), load(Ae, row + at)
+        blanks = blanks + share_of_path(am, ae, m, e, scale_m, scale_e, with_y)
         um, ue = bm, be
         if i < width:
             m, e = load(Bm, at + w), load(Be, at + w)
@@ -97,7 +107,7 @@ def _retreat(Am, Ae, row, Bm, Be, Em, Ee, now, skip, width, with_y, scale_m, sca
             if with_y:
                 m, e = lm, le
             here = row + at + w
-            share = share_of_path(load(Am, here), load(Ae, here), m, e, scale_m, scale_e)
+            share = share_of_path(load(Am, here), load(Ae, here), m, e, scale_m, scale_e, with_y)
             store(shares, i * w, share)
             labels = labels + share
             um, ue = add(bm, be, lm, le)
@@ -240,7 +250,7 @@ def _group(
     zero, wanted = spread(work, 0.0), load(address(scale), 0)
     inverse_m, inverse_e = load(address(scale_m), 0), load(address(scale_e), 0)
     for t in range(longest - 1, -1, -1):
-        total = _retreat(
+        trellis = (
             Am,
             Ae,
             t * states,
@@ -251,14 +261,16 @@ def _group(
             t * line,
             at_skip,
             width,
-            kind < 2,
             inverse_m,
             inverse_e,
             at_shares,
         )
-        factor = wanted
         if kind < 2:  # the shares of a frame sum to 1: what they miss is rounding common to them all
+            total = _retreat(*trellis, True)
             factor = pick(total, zero, wanted / total, zero)
+        else:
+            _retreat(*trellis, False)
+            factor = wanted
         for i in range(0, line, w):
             store(at_shares, i, load(at_shares, i) * factor)
         for lane in range(clips.size):

@@ -129,7 +129,7 @@ def _retreat(Bm, Be, old, new, Em, Ee, now, skip, tiles, first, last):
 
 
 @jit(forceinline=True)
-def _occupy(Am, Ae, row, Bm, Be, Em, Ee, now, tiles, first, last, with_y, scale_m, scale_e, shares):
+def _occupy(Am, Ae, row, Bm, Be, Em, Ee, now, tiles, first, last, scale_m, scale_e, shares, with_y):
     """Write each label's share of P at one frame, and return those of all blanks and of all labels.
 
     A share is alpha y beta / P, or alpha beta / P if not `with_y`; 1 / P is scale_m 2^scale_e.
@@ -145,8 +145,8 @@ def _occupy(Am, Ae, row, Bm, Be, Em, Ee, now, tiles, first, last, with_y, scale_
             bm, be = bm * y_m, be + y_e
             lm, le = lm * load(Em, now + j), le + load(Ee, now + j)
         here = row + 2 * j
-        blanks = blanks + share_of_path(load(Am, here), load(Ae, here), bm, be, inverse_m, inverse_e)
-        share = share_of_path(load(Am, here + w), load(Ae, here + w), lm, le, inverse_m, inverse_e)
+        blanks = blanks + share_of_path(load(Am, here), load(Ae, here), bm, be, inverse_m, inverse_e, with_y)
+        share = share_of_path(load(Am, here + w), load(Ae, here + w), lm, le, inverse_m, inverse_e, with_y)
         store(shares, j, share)
         labels = labels + share
     return sum_lanes(blanks), sum_lanes(labels)
@@ -258,9 +258,9 @@ def _clip_loss(
         for t in range(stop - 1, begin - 1, -1):
             row, now, at = (t - begin) * states, (t - begin) * line, start + t * C
             first, last = _first_tile(t, T, L, w), _last_tile(t, L, w)
-            blanks, others = _occupy(
-                Am, Ae, row, Bm, Be, Em, Ee, now, tiles, first, last, kind < 2, scale_m, scale_e, at_shares
-            )
+            trellis = Am, Ae, row, Bm, Be, Em, Ee, now, tiles, first, last, scale_m, scale_e, at_shares
+            # `with_y` is a constant for the compiler, so that no loop asks for it.
+            blanks, others = _occupy(*trellis, True) if kind < 2 else _occupy(*trellis, False)
             if kind < 2:  # the shares of a frame sum to 1: what they miss is rounding common to them all
                 factor = x.dtype.type(scale / (np.float64(blanks) + np.float64(others)))
             grad[at + blank] -= factor * blanks

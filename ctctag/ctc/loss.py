@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctctag._arrays import as_integers
 from ctctag._checks import check_choice
 from ctctag.ctc._extreme import run_of_any_range
 from ctctag.ctc._inputs import Scores, Targets, check_scores, check_targets, frames_needed, raise_infeasible
@@ -54,11 +55,9 @@ def required_frames(target: npt.ArrayLike) -> int:
     >>> required_frames([3, 1, 4]), required_frames([1, 1, 1]), required_frames([])
     (3, 5, 0)
     """
-    labels = np.asarray(target)
-    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
-        raise ParameterError(
-            f"target must be one sequence of integers, got shape {labels.shape}, dtype {labels.dtype}"
-        )
+    labels = as_integers(target, "target")
+    if labels.ndim != 1:
+        raise ParameterError(f"target must be one sequence of labels, got shape {labels.shape}")
     return frames_needed(labels)
 
 
@@ -221,6 +220,8 @@ def _reduce(
             raise_infeasible(int(np.flatnonzero(lost)[0]), scores, targets)
         losses = np.where(lost, 0.0, losses)
     each = losses[0] if scores.single else losses
-    with np.errstate(over="ignore"):  # float16 ends at 65504, and sums of float64 at 1.8e308
+    if scores.dtype.itemsize == 8 and reduction == "none":
+        return each
+    with np.errstate(over="ignore"):  # float16 ends at 65504, sums of float64 at 1.8e308
         result = each if reduction == "none" else (losses * weights).sum()
         return result.astype(scores.dtype)

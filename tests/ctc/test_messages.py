@@ -44,6 +44,18 @@ BAD = [
     (dict(targets=np.ones((2, 3), int), target_lengths=[1, 4]), "target_lengths[1] is 4, but must lie in [0, 3]"),
     (dict(targets=[[1], [2, 3]], target_lengths=[1, 1]), "target_lengths must be the lengths of the listed targets, [1, 2], got [1, 1]"),
     (dict(input_lengths=[6, 7]), "input_lengths[1] is 7, but must lie in [1, 6]"),
+    (dict(inputs=np.ma.masked_greater(X, 1)), "inputs is a masked array with masked values, and a mask would be ignored (pass the number of valid frames"),
+    (dict(inputs=[X[0], np.ma.masked_greater(X[1], 1)]), "inputs[1] is a masked array with masked values"),
+    (dict(targets=np.ma.masked_equal([[1, 3], [2, 2]], 3)), "targets is a masked array with masked values"),
+    (dict(targets=[np.ma.masked_equal([1, 3], 3), [2]]), "targets[0] is a masked array with masked values"),
+    (dict(input_lengths=np.ma.masked_equal([6, 5], 5)), "input_lengths is a masked array with masked values"),
+    (dict(targets=np.array([[1], [1]]), target_lengths=np.ma.masked_equal([1, 0], 0)), "target_lengths is a masked array with masked"),
+    (dict(targets=np.full((2, 1), 2**64 - 1, np.uint64)), "targets contains 18446744073709551615, which is no class and no length (is it -1, cast to uint64?)"),
+    (dict(input_lengths=np.full(2, 2**63, np.uint64)), "input_lengths contains 9223372036854775808, which is no class"),
+    (dict(targets=[[1, 2], [[3], [1, 2]]]), "targets must be one rectangular array, got rows of different lengths"),
+    (dict(input_lengths=[[6], [6, 5]]), "input_lengths must be one rectangular array, got rows of different lengths"),
+    (dict(inputs={"a": 1}), "inputs must be float16, float32 or float64, got dtype object"),
+    (dict(inputs=np.full((2, 6, 4), np.inf), inputs_are="probs", check_normalised=False), "inputs[0, 0, 0] is inf, but unnormalised probabilities must be at least 0, below inf and not NaN"),
     (dict(input_lengths=[6]), "input_lengths must have shape (2,), one length for each clip, got (1,)"),
     (dict(blank=4), "blank must be at least -4 and at most 3, got 4"),
     (dict(reduction="avg"), "reduction must be one of 'none', 'sum', 'mean', 'batchmean', got 'avg'"),
@@ -52,7 +64,7 @@ BAD = [
     (dict(inputs=X[0, 0]), "inputs must have shape (N, T, C), or (T, C) for one clip, got (4,)"),
     (dict(inputs=X[:, :0]), "inputs must hold at least one clip, frame and class, got shape (2, 0, 4)"),
     (dict(inputs=X.astype(complex)), "inputs must be float16, float32 or float64, got dtype complex128"),
-    (dict(inputs=[X[0], X[1, :5]]), "inputs must be one array of shape (N, T, C), got clips of different lengths"),
+    (dict(inputs=[X[0], X[1, :5]]), "inputs must be one rectangular array, got rows of different lengths (pad the clips, and pass input_lengths)"),
     (dict(inputs=spoilt((1, 2, 3), np.nan)), "inputs[1, 2, 3] is nan, but logits must be below inf and not NaN"),
     (dict(inputs=spoilt((1, 2, 3), -np.nan)), "inputs[1, 2, 3] is nan, but logits must be below inf and not NaN"),
     (dict(inputs=spoilt((0, 5, 1), np.inf)), "inputs[0, 5, 1] is inf, but logits must be below inf and not NaN"),
@@ -83,8 +95,10 @@ def test_bad_arguments_of_one_clip():
         ParameterError, match=re.escape("targets of one clip must have shape (L,), got (2, 2)")
     ):
         ctc_loss(X[0], [[1, 2], [1, 2]])
-    with pytest.raises(ParameterError, match="target must be one sequence of integers"):
+    with pytest.raises(ParameterError, match="target must hold integers, got dtype float64"):
         required_frames([1.5])
+    with pytest.raises(ParameterError, match="target must be one sequence of labels, got shape"):
+        required_frames([[1], [2]])
 
 
 def test_bad_arguments_of_the_others():

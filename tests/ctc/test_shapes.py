@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ctctag.ctc import align, beam_search, best_path, ctc_loss, ctc_loss_and_grad, lattice, tag_probs
 from ctctag.ctc._engine import _SMALL
+from ctctag.exceptions import ParameterError
 from ctctag.numerics import log_softmax, softmax
 from ctctag.reference import collapse, ctc_lattice_numpy, ctc_loss_and_grad_numpy, ctc_viterbi
 
@@ -113,9 +114,14 @@ def test_loss_and_gradient(batch):
 @example(draw_batch(0, N=1, C=16, labels=9, spare=0, sharpness=0.0, repeats=0.0))
 def test_align(batch):
     inputs, targets, lengths, blank, _, log_y = batch
+    best = [ctc_viterbi(rows.tolist(), target, blank) for rows, target in zip(log_y, targets, strict=True)]
+    if any(score == -np.inf for score, _ in best):  # a probability that float32 has rounded to 0
+        with pytest.raises(ParameterError, match="has probability zero: every path meets a class of"):
+            align(inputs, targets, lengths, **batch.options)
+        return
     found = align(inputs, targets, lengths, **batch.options)
     for n, alignment in enumerate(found):
-        score, path = ctc_viterbi(log_y[n].tolist(), targets[n], blank)
+        score, path = best[n]
         np.testing.assert_allclose(alignment.score, score, rtol=batch.tolerance, atol=batch.tolerance)
         assert list(collapse(alignment.path.tolist(), blank)) == targets[n]
         # Another path may be as probable to the last bits; the one found has the score that it claims.
@@ -256,3 +262,18 @@ def test_best_path_of_more_classes_than_float32_counts(place):
 def test_best_path_of_many_equal_classes_is_the_first():
     x = np.zeros((1, 2**24 + 40), np.float32)
     assert best_path(x, blank=-1, with_scores=False).labels.tolist() == [0]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("labels", [1, 9])
+@pytest.mark.parametrize("p", [1e-37, 6e-39, 3e-39, 2e-40, 1e-45])
+def test_derivatives_up_to_the_end_of_float32(p, labels):
+    """The derivative by a probability that every path needs is -1 / p, as float32 rounds it."""
+    probs = np.zeros((labels, labels + 1), np.float32)
+    probs[np.arange(labels), np.arange(1, labels + 1)] = 1
+    probs[0, :2] = 1, p
+    _, grad = ctc_loss_and_grad(probs, range(1, labels + 1), inputs_are="probs", reduction="sum")
+    with np.errstate(over="ignore"):
+        expected = np.float32(-1 / np.float64(np.float32(p)))
+    np.testing.assert_allclose(grad[0, 1], expected, rtol=1e-6)
+    np.testing.assert_allclose(grad[1:].min(axis=1, initial=0), -1 if labels > 1 else [], rtol=1e-6)

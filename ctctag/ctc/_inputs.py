@@ -244,9 +244,8 @@ def _many_targets(
 
 def _is_ragged(targets: Sequence[Any]) -> bool:
     """Tell whether a list holds sequences of different lengths, which NumPy cannot make an array of."""
-    sizes = {
-        len(target) for target in targets if hasattr(target, "__len__") and getattr(target, "ndim", True)
-    }
+    rows = [target for target in targets if hasattr(target, "__len__") and getattr(target, "ndim", True)]
+    sizes = {len(row) for row in rows}
     return len(sizes) > 1 or (0 in sizes)
 
 

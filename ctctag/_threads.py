@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from ctctag._forks import Lock
 from ctctag.exceptions import ParameterError
 
 __all__ = ["get_num_threads", "openblas_threads", "run_tasks", "set_num_threads", "single_threaded_blas"]
@@ -58,10 +59,10 @@ class _Pool:
 
     def __init__(self) -> None:
         self.num_threads: int | None = None
+        self.lock = Lock()
         self.forget()
 
     def forget(self) -> None:
-        self.lock = threading.Lock()
         self.queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.size = 0
 
@@ -172,16 +173,18 @@ def run_tasks(function: Callable[..., Any], tasks: Sequence[Any]) -> None:
 
 
 class _Blas:
-    """The OpenBLAS libraries of the NumPy and SciPy wheels, and how deep we are in `single_threaded_blas`."""
+    """The OpenBLAS libraries of the NumPy and SciPy wheels, and how deep we are in `single_threaded_blas`.
+
+    OpenBLAS sets its number of threads under a lock of its own, which a forked child would find locked for
+    ever. So our lock is held while we set it, and while the process forks.
+    """
 
     def __init__(self) -> None:
-        self.forget()
-        self.libraries: list[tuple[Any, Any]] | None = None
-
-    def forget(self) -> None:
         self.lock = threading.Lock()
-        self.depth = 0
+        self.depth = 0  # of all threads
+        self.own = threading.local()  # .depth is that of one thread
         self.saved: list[int] = []
+        self.libraries: list[tuple[Any, Any]] | None = None
 
     def find(self) -> list[tuple[Any, Any]]:
         if self.libraries is None:
@@ -189,19 +192,37 @@ class _Blas:
         return self.libraries
 
     def enter(self) -> None:
+        libraries = self.find()
         with self.lock:
             if self.depth == 0:
-                self.saved = [get() for get, _ in self.find()]
-                for _, put in self.find():
-                    put(1)
+                self.saved = [get() for get, _ in libraries]
+                self._set([1] * len(libraries))
             self.depth += 1
+        self.own.depth = getattr(self.own, "depth", 0) + 1
 
     def leave(self) -> None:
+        self.own.depth -= 1
         with self.lock:
             self.depth -= 1
             if self.depth == 0:
-                for (_, put), number in zip(self.find(), self.saved, strict=True):
-                    put(number)
+                self._set(self.saved)
+
+    def _set(self, numbers: list[int]) -> None:
+        for (_, put), number in zip(self.find(), numbers, strict=True):
+            put(number)
+
+    def before_fork(self) -> None:
+        self.lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the other threads; give back the limit if it was theirs alone."""
+        self.lock = threading.Lock()
+        held, self.depth = self.depth, getattr(self.own, "depth", 0)
+        if held and not self.depth:
+            self._set(self.saved)
 
 
 def _blas_paths() -> list[Path]:
@@ -249,9 +270,13 @@ def single_threaded_blas() -> Iterator[None]:
 
 def _after_fork_in_child() -> None:
     _pool.forget()
-    _blas.forget()
     _inside.task = False
+    _blas.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_blas.before_fork,
+        after_in_parent=_blas.after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

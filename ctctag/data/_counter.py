@@ -1,7 +1,8 @@
 """Progress of work that many threads share."""
 
-import threading
 from collections.abc import Callable
+
+from ctctag._forks import Lock
 
 __all__ = ["Counter", "Progress"]
 
@@ -16,7 +17,7 @@ class Counter:
         self.total = total
         self.progress = progress
         self.done = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def step(self) -> None:
         """Note that one more is done."""

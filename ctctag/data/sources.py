@@ -1,7 +1,6 @@
 """Where isolated sound events come from: recordings in folders, or the built-in synthesiser."""
 
 import hashlib
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._files import hash_file
+from ctctag._forks import Lock
 from ctctag._threads import run_tasks
 from ctctag.audio import read_audio
 from ctctag.data._counter import Counter, Progress
@@ -116,7 +116,7 @@ class RecordedSource(EventSource):
         }
         self._pools: dict[tuple[str, frozenset[int] | None], list[str]] = {}
         self._samples: dict[tuple[str, int], Samples] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def draw(self, label: str, rng: np.random.Generator, folds: Collection[int] | None = None) -> str:
         """Return the key of a random event of class `label`, of one of the `folds` if given."""

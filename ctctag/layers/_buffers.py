@@ -8,12 +8,13 @@ that somebody still holds keeps its memory. Arrays start at a multiple of 64 byt
 import contextlib
 import math
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ctctag._forks import Lock
 
 __all__ = ["Spares", "empty", "zeros"]
 
@@ -27,7 +28,7 @@ class _Store:
     keep = 1 << 28
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.raw: dict[int, list[npt.NDArray[Any]]] = {}
         self.idle_count = 0
         self.idle_count = self._count(self._probe())

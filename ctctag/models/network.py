@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_choice, check_float_array, check_integer, check_lengths, check_number
+from ctctag._threads import single_threaded_blas
 from ctctag.exceptions import ParameterError
 from ctctag.layers import BiGRU, ConvBlock, Dense, Dropout, Flatten, LastStates, Layer, Sequential
 from ctctag.models.heads import (
@@ -81,6 +82,7 @@ class Network:
         """What the loss of the outputs for the tags counts beside CTC's; 0 where there are none."""
         return self.head.weight if isinstance(self.head, JointHead) else 0.0
 
+    @single_threaded_blas()
     def forward(
         self, x: npt.ArrayLike, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
@@ -120,6 +122,7 @@ class Network:
         """Return the derivative by every weight, given the derivative by the logits."""
         return self.layers.backward(dscores, cache)[1]
 
+    @single_threaded_blas()  # once for all layers: they find it held
     def loss_and_grads(
         self,
         x: npt.ArrayLike,

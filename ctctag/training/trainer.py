@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag import metrics, optim
+from ctctag._threads import single_threaded_blas
 from ctctag.audio import LogMel
 from ctctag.exceptions import CtctagError
 from ctctag.models import Network, TrainedModel
@@ -80,6 +81,7 @@ class Trainer:
         """Whether all epochs are done, or none of the last ``patience`` was better."""
         return self.epoch >= self.config.epochs or self.epoch - self.best_epoch >= self.config.patience
 
+    @single_threaded_blas()  # set once, not at each layer
     def run_epoch(self, progress: Progress | None = None) -> dict[str, Any]:
         """Train for one epoch, validate, and return the epoch's record.
 

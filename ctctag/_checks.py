@@ -18,6 +18,7 @@ __all__ = [
     "check_integer",
     "check_lengths",
     "check_number",
+    "check_shape",
 ]
 
 
@@ -79,15 +80,20 @@ def check_float_array(
     if array.dtype.kind != "f":
         raise ParameterError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if shape is not None:
-        fits = array.ndim == len(shape) and all(
-            not isinstance(want, int) or want == have for want, have in zip(shape, array.shape, strict=True)
-        )
-        if not fits:
-            wanted = ", ".join("any" if want is None else str(want) for want in shape)
-            raise ParameterError(
-                f"{name} must have shape ({wanted}{',' if len(shape) == 1 else ''}), got {array.shape}"
-            )
+        check_shape(array, name, shape)
     return array
+
+
+def check_shape(array: npt.NDArray[Any], name: str, shape: Sequence[int | str | None]) -> None:
+    """Raise if `array` has another shape; an int must be met, a string only names the axis in the message."""
+    fits = array.ndim == len(shape) and all(
+        not isinstance(want, int) or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ParameterError(
+            f"{name} must have shape ({wanted}{',' if len(shape) == 1 else ''}), got {array.shape}"
+        )
 
 
 def check_finite(array: npt.NDArray[Any], name: str) -> None:

@@ -116,12 +116,24 @@ def uniform(rng: np.random.Generator, fan_in: int, shape: tuple[int, ...], dtype
 
 
 def as_input(
-    x: npt.ArrayLike, shape: tuple[int | str, ...], dtype: npt.DTypeLike | None = None, name: str = "x"
+    x: npt.ArrayLike,
+    shape: tuple[int | str, ...] | None = None,
+    dtype: npt.DTypeLike | None = None,
+    name: str = "x",
 ) -> Array:
-    """Return `x` checked, contiguous and in `dtype` (its own by default; float16 is computed in float32)."""
+    """Return `x` checked, contiguous and in `dtype` (its own by default; float16 is computed in float32).
+
+    Without a `shape` any will do that has clips and one axis more.
+    """
     array = check_float_array(x, name, shape)
+    if array.ndim < 2:
+        raise ParameterError(f"{name} must have shape (N, ...), clips first, got {array.shape}")
+    if not array.size:
+        raise ParameterError(
+            f"{name} must hold at least one value, got shape {array.shape} (an empty batch or clip?)"
+        )
     if dtype is None:
-        dtype = np.float64 if array.dtype == np.float64 else np.float32
+        dtype = np.float64 if array.dtype.itemsize >= 8 else np.float32
     return np.ascontiguousarray(array, dtype=dtype)
 
 

@@ -35,7 +35,7 @@ class ReLU(Layer):
         self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
         """Return the positive part of `x`, any shape; see `Layer.forward`."""
-        x = as_input(x, np.shape(x))
+        x = as_input(x)
         frames = valid_frames(lengths, x)
         y = clear_padding(np.maximum(x, 0), frames)
         return y, y
@@ -59,7 +59,7 @@ class Sigmoid(Layer):
         self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
         """Return the sigmoid of `x`, any shape; see `Layer.forward`."""
-        x = as_input(x, np.shape(x))
+        x = as_input(x)
         frames = valid_frames(lengths, x)
         y = clear_padding(numerics.sigmoid(without_padding(x, frames)), frames)
         return y, (y, frames)
@@ -85,7 +85,7 @@ class Softmax(Layer):
         self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
         """Return the softmax of `x` over its last axis; see `Layer.forward`."""
-        x = as_input(x, np.shape(x))
+        x = as_input(x)
         frames = valid_frames(lengths, x)
         y = clear_padding(numerics.softmax(without_padding(x, frames)), frames)
         return y, (y, frames)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._checks import check_integer
+from ctctag._checks import check_integer, check_shape
 from ctctag.exceptions import ParameterError
 from ctctag.layers._base import (
     Array,
@@ -77,7 +77,8 @@ class Dense(Layer):
     ) -> tuple[Array, Any]:
         """Return ``x @ weight + bias`` for `x` of shape (N, T, inputs) or (N, inputs)."""
         weight = self.params["weight"]
-        x = as_input(x, ("N", self.inputs) if np.ndim(x) == 2 else ("N", "T", self.inputs), weight.dtype)
+        x = as_input(x, dtype=weight.dtype)
+        check_shape(x, "x", ("N", self.inputs) if x.ndim == 2 else ("N", "T", self.inputs))
         frames = valid_frames(lengths, x)
         x = without_padding(x, frames)
         return affine(x, weight, self.params["bias"], frames), (x, frames)
@@ -104,9 +105,9 @@ class Flatten(Layer):
         self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
         """Return `x` as (N, T, F · C); see `Layer.forward`."""
-        if np.ndim(x) < 3:
-            raise ParameterError(f"x must have shape (N, T, F, C), got {np.shape(x)}")
-        x = as_input(x, np.shape(x))
+        x = as_input(x)
+        if x.ndim < 3:
+            raise ParameterError(f"x must have shape (N, T, F, C), got {x.shape}")
         frames = valid_frames(lengths, x)
         return without_padding(x, frames).reshape(*x.shape[:2], -1), (x.shape, x.dtype, frames)
 

@@ -62,7 +62,7 @@ class Dropout(Layer):
         self, x: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False
     ) -> tuple[Array, Any]:
         """Return `x`, (N, T, ...) or (N, C), with some of its values dropped; see `Layer.forward`."""
-        x = as_input(x, np.shape(x))
+        x = as_input(x)
         frames = valid_frames(lengths, x)
         if training and self.p:
             key = (int(self.state["seed"]), int(self.state["step"]))

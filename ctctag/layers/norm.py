@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._checks import check_integer, check_number
+from ctctag._checks import check_integer, check_number, check_shape
 from ctctag._threads import run_tasks
 from ctctag.exceptions import ParameterError
 from ctctag.layers import _norm_kernels as kernels
@@ -87,7 +87,8 @@ class BatchNorm(Layer):
     ) -> tuple[Array, Any]:
         """Return `x`, (N, T, ..., C) or (N, C), normalised; see `Layer.forward`."""
         weight, bias = self.params["weight"], self.params["bias"]
-        x = as_input(x, (*np.shape(x)[:-1], self.channels), weight.dtype)
+        x = as_input(x, dtype=weight.dtype)
+        check_shape(x, "x", (*x.shape[:-1], self.channels))
         rows = clip_rows(x, valid_frames(lengths, x))
         if training:
             mean, variance, count = moments(rows, self.channels)

@@ -7,17 +7,22 @@ import pytest
 
 from ctctag.exceptions import ParameterError
 from ctctag.layers import (
+    GRU,
     BatchNorm,
     BiGRU,
     Conv2d,
+    ConvBlock,
     Dense,
     Dropout,
     Flatten,
+    GlobalAverage,
     GlobalMax,
     LastStates,
     MaxPool2d,
     ReLU,
     Sequential,
+    Sigmoid,
+    Softmax,
     from_torch_state,
 )
 
@@ -96,3 +101,64 @@ def test_the_first_layer_may_skip_its_input_gradient():
     for key, grad in wanted.items():
         np.testing.assert_array_equal(grads[key], grad)
     assert Sequential({"conv": without}).backward(y, Sequential({"conv": without}).forward(x)[1])[0] is None
+
+
+LAYERS = {
+    "conv": (Conv2d(3, 4), (2, 5, 6, 3)),
+    "conv block": (ConvBlock(3, 16), (2, 5, 6, 3)),
+    "fused conv block": (ConvBlock(16, 16), (2, 5, 6, 16)),
+    "batch norm": (BatchNorm(3), (2, 5, 6, 3)),
+    "max pool": (MaxPool2d((1, 2)), (2, 5, 6, 3)),
+    "gru": (GRU(3, 4), (2, 5, 3)),
+    "bigru": (BiGRU(3, 4), (2, 5, 3)),
+    "dense": (Dense(3, 4), (2, 5, 3)),
+    "relu": (ReLU(), (2, 5, 3)),
+    "sigmoid": (Sigmoid(), (2, 5, 3)),
+    "softmax": (Softmax(), (2, 5, 3)),
+    "global max": (GlobalMax(), (2, 5, 3)),
+    "global average": (GlobalAverage(), (2, 5, 3)),
+    "dropout": (Dropout(0.5), (2, 5, 3)),
+    "flatten": (Flatten(), (2, 5, 6, 3)),
+    "last states": (LastStates(), (2, 5, 4)),
+    "sequential": (Sequential({"dense": Dense(3, 4)}), (2, 5, 3)),
+}
+NOT_ARRAYS = {
+    "ragged": (
+        [[1.0], [1.0, 2.0]],
+        "must be one rectangular array, got rows of different lengths",
+    ),
+    "objects": (np.full((2, 5), None), "must hold real numbers, got dtype object"),
+    "complex": (np.zeros((2, 5), complex), "must hold real numbers, got dtype complex128"),
+    "masked": (np.ma.masked_equal(np.zeros((2, 5)), 0), "is a masked array with masked values"),
+    "a number": (3.0, "must have shape (N, "),
+    "nothing": (None, "must hold real numbers, got dtype object"),
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_empty_inputs(name, training):
+    layer, shape = LAYERS[name]
+    for axis in range(len(shape)):
+        empty = tuple(0 if i == axis else size for i, size in enumerate(shape))
+        with pytest.raises(ParameterError, match=r"^x must h(old at least one value|ave shape)"):
+            layer.forward(np.zeros(empty), training=training)
+
+
+@pytest.mark.parametrize("what", NOT_ARRAYS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_is_no_array(name, what):
+    layer, shape = LAYERS[name]
+    value, message = NOT_ARRAYS[what]
+    with pytest.raises(ParameterError, match=re.escape(f"x {message}")):
+        layer.forward(value)
+    y, cache = layer.forward(np.random.default_rng(0).standard_normal(shape), training=True)
+    with pytest.raises(ParameterError, match=re.escape(f"dy {message}".replace("(N, ", "("))):
+        layer.backward(value, cache)
+    with pytest.raises(ParameterError, match=re.escape("dy must have shape")):
+        layer.backward(np.zeros((*y.shape, 2)), cache)
+
+
+def test_long_doubles_are_computed_in_float64():
+    x = np.ones((2, 5, 3), np.longdouble)
+    assert ReLU().forward(x)[0].dtype == np.float64

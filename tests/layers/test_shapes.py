@@ -1,7 +1,7 @@
 """Layers against their readable twins at shapes around each constant of the kernels.
 
-The constants: 8 and 16 lanes of a vector, the 4 x 4 tiles of Winograd's convolution, blocks of frames, and the
-64 KiB from which on memory is used again (`_buffers._SMALL`).
+The constants: 8 and 16 lanes of a vector, the 4 x 4 tiles of Winograd's convolution, blocks of frames, and
+the 64 KiB from which on memory is used again (`_buffers._SMALL`).
 """
 
 import numpy as np

@@ -15,7 +15,8 @@ from ctctag.data._counter import Counter, Progress
 from ctctag.data.convert import sequential_to_weak
 from ctctag.data.dataset import Dataset
 from ctctag.data.folders import open_source
-from ctctag.data.labels import Event, write_folds, write_sequential, write_strong, write_weak
+from ctctag.data.label_writers import write_folds, write_sequential, write_strong, write_weak
+from ctctag.data.labels import Event
 from ctctag.data.mixer import Mixer
 from ctctag.data.noise import NoiseSource
 from ctctag.data.recipe import Part, read_recipe, write_recipe

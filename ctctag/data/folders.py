@@ -112,9 +112,9 @@ def find_recordings(root: Path) -> list[Recording]:
 
 def _check_folder(root: Path, expected: str) -> None:
     if not root.exists():
-        raise DataError(f"{root}: no such folder; {expected}")
+        raise DataError(f"{shown(str(root))}: no such folder; {expected}")
     if not root.is_dir():
-        raise DataError(f"{root}: is a file; {expected}")
+        raise DataError(f"{shown(str(root))}: is a file; {expected}")
     _check_name(str(root))
 
 

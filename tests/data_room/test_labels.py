@@ -75,6 +75,32 @@ def test_folds_come_back_as_they_were_written(folds):
     assert written_and_read(write_folds, read_folds, folds) == folds
 
 
+cells = st.text(st.sampled_from('a1.,;"_ \t\r\n\0\ufeff\u2028-e'), max_size=6)
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv"])
+@given(
+    header=st.sampled_from(
+        ["filename\tonset\toffset\tevent_label", "filename,event_sequence", "filename;fold"]
+    ),
+    rows=st.lists(st.lists(cells, max_size=5), max_size=4),
+    separator=st.sampled_from("\t,;"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]),
+)
+def test_any_table_is_read_or_refused_by_name(suffix, header, rows, separator, encoding):
+    text = "\n".join([header, *(separator.join(row) for row in rows)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"table{suffix}"
+        path.write_bytes(text.encode(encoding, "replace"))
+        said = []
+        for read in (read_strong, read_sequential, read_weak, read_folds):
+            try:
+                read(path)
+            except DataError as error:
+                said.append(str(error))
+        assert all(message.startswith(str(path)) and message.isprintable() for message in said)
+
+
 def test_the_files_are_those_of_the_documentation(tmp_path):
     strong = {"a.wav": [Event("cough", 0.5, 1.25), Event("knock", 2.0, 2.5)], "b.wav": []}
     write_strong(tmp_path / "strong.tsv", strong)

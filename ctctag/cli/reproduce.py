@@ -11,6 +11,7 @@ from ctctag.data.mixing import PROTOCOLS
 from ctctag.experiment.reproduction import Plan, finished_cells, run_experiment, write_report
 from ctctag.experiment.reproduction.scores import Results
 from ctctag.experiment.reproduction.tables import average_table
+from ctctag.experiment.reproduction.wording import caution, origin_of
 from ctctag.models import PRESETS
 
 __all__ = ["add_arguments", "run"]
@@ -51,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scheduler", metavar="ADDRESS", help="dask scheduler whose workers train the cells, tcp://HOST:PORT"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="small and short: see in minutes that everything works"
+        "--quick",
+        action="store_true",
+        help="small and short: see in minutes that everything works; not a replication",
     )
     parser.add_argument(
         "--report-only", action="store_true", help="train nothing, write the report of the finished cells"
@@ -89,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar("report", "parts", quiet=args.quiet) as on_report:
         page = write_report(args.out, progress=on_report)
     plan = Plan.read(args.out)
-    results = Results(finished_cells(plan, args.out), plan.cells)
+    cells = finished_cells(plan, args.out)
+    results = Results(cells, plan.cells, caution(plan, origin_of(cells, args.out, plan)))
     if args.json:
         print_json(results.to_dict())
         return 0

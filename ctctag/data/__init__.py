@@ -5,17 +5,8 @@ from ctctag.data.convert import TieError, sequential_to_weak, strong_to_sequenti
 from ctctag.data.dataset import Dataset
 from ctctag.data.features import Features
 from ctctag.data.folders import open_source
-from ctctag.data.labels import (
-    Event,
-    read_folds,
-    read_sequential,
-    read_strong,
-    read_weak,
-    write_folds,
-    write_sequential,
-    write_strong,
-    write_weak,
-)
+from ctctag.data.label_writers import write_folds, write_sequential, write_strong, write_weak
+from ctctag.data.labels import Event, read_folds, read_sequential, read_strong, read_weak
 from ctctag.data.mixer import Clip, Mixer
 from ctctag.data.mixing import mix_dataset, open_mixer, remix
 from ctctag.data.noise import NoiseSource, RecordedNoise, WhiteNoise, open_noise

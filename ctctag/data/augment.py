@@ -16,6 +16,8 @@ Samples = npt.NDArray[np.float32]
 
 LOWEST_HZ = 50.0
 PAD_SECONDS = 0.01
+MOST_GAIN_DB = 100.0
+MOST_SNR_DB = 200.0  # either way: beyond, float32 holds nothing of the softer
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ class Augment:
         check_number(low, "speed[0]", low=0.5)
         check_number(high, "speed[1]", high=2.0)
         check_number(self.tilt_db, "tilt_db", low=0)
+        check_number(self.tilt_db, "tilt_db", high=MOST_GAIN_DB)
         check_integer(self.tilt_points, "tilt_points", low=2)
         check_number(self.layered, "layered", low=0, high=1)
         if self.snr_db is not None:
-            check_range(self.snr_db, "snr_db")
+            check_snr(self.snr_db)
 
     def draw(self, rng: np.random.Generator) -> Variation:
         """Return a random variation within the bounds."""
@@ -148,4 +151,12 @@ def check_range(value: Any, name: str) -> tuple[float, float]:
     low, high = (check_number(end, f"{name}[{index}]") for index, end in enumerate(value))
     if low > high:
         raise ParameterError(f"{name} must be a pair (low, high), got {value!r} (swapped?)")
+    return low, high
+
+
+def check_snr(value: Any) -> tuple[float, float]:
+    """Return a range of signal-to-noise ratios in dB that can be mixed."""
+    low, high = check_range(value, "snr_db")
+    check_number(low, "snr_db", low=-MOST_SNR_DB)
+    check_number(high, "snr_db", high=MOST_SNR_DB)
     return low, high

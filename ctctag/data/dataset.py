@@ -13,8 +13,16 @@ from ctctag._checks import check_choice, check_integer
 from ctctag._files import hash_file
 from ctctag._threads import run_tasks
 from ctctag.audio import audio_info
-from ctctag.data.convert import onset_groups, sequential_to_weak, strong_to_sequential, strong_to_weak
-from ctctag.data.labels import Event, nearest_match, read_folds, read_sequential, read_strong, read_weak
+from ctctag.data.convert import sequential_to_weak, strong_to_sequential
+from ctctag.data.labels import Event, read_folds, read_sequential, read_strong, read_weak
+from ctctag.data.opening import (
+    check_agreement,
+    check_chosen,
+    check_same_clips,
+    classes_of,
+    find_audio,
+    find_table,
+)
 from ctctag.data.toml import read_toml
 from ctctag.exceptions import DataError, ParameterError
 
@@ -98,8 +106,9 @@ class Dataset:
         ----------
         path : path-like
             A folder with any of ``strong.tsv``, ``sequential.tsv`` and ``weak.tsv``, audio files in it or in
-            its subfolder ``audio``, and optionally ``folds.tsv`` and ``dataset.toml``. What is not there is
-            derived: sequential from strong labels, weak from sequential ones.
+            its subfolder ``audio``, and optionally ``folds.tsv`` and ``dataset.toml``. A table may be a
+            ``.csv`` as well. What is not there is derived: sequential from strong labels, weak from
+            sequential ones.
         classes : sequence of str, optional
             The classes in their order; by default those of ``dataset.toml``, or else all labels, sorted.
         ties : {"raise", "alphabetical", "drop"}
@@ -117,6 +126,8 @@ class Dataset:
             message names path and clip.
         TieError
             If the order of two events is unknown and `ties` is ``"raise"``.
+        ParameterError
+            If `classes` is no sequence of different labels.
         """
         check_choice(ties, "ties", ("raise", "alphabetical", "drop"))
         root = Path(path)
@@ -126,35 +137,33 @@ class Dataset:
             )
         settings = read_toml(root / "dataset.toml") if (root / "dataset.toml").is_file() else {}
         if classes is None:
-            classes = _classes(settings, root / "dataset.toml")
-        tables = {
-            name: reader(root / name, classes)
-            for name, reader in (
-                ("sequential.tsv", read_sequential),
-                ("strong.tsv", read_strong),
-                ("weak.tsv", read_weak),
-            )
-            if (root / name).is_file()
-        }
+            classes = classes_of(settings, root / "dataset.toml")
+        else:
+            check_chosen(classes)
+        readers = {"sequential": read_sequential, "strong": read_strong, "weak": read_weak}
+        paths = {name: found for name in readers if (found := find_table(root, name)) is not None}
+        tables: dict[str, Any] = {name: readers[name](at, classes) for name, at in paths.items()}
         if not tables:
             raise DataError(f"{root}: has no labels; expected strong.tsv, sequential.tsv or weak.tsv")
-        strong: Any = tables.get("strong.tsv")
-        sequences: Any = tables.get("sequential.tsv")
-        tags: Any = tables.get("weak.tsv")
-        folds = read_folds(root / "folds.tsv") if (root / "folds.tsv").is_file() else None
-        _check_same_clips(root, {**tables, **({} if folds is None else {"folds.tsv": folds})})
-        _check_agreement(root, strong, sequences, tags)
+        first = next(iter(paths.values()))
+        strong, sequences, tags = (tables.get(name) for name in ("strong", "sequential", "weak"))
+        folds = None
+        if (found := find_table(root, "folds")) is not None:
+            folds = read_folds(found)
+            paths, tables = {**paths, "folds": found}, {**tables, "folds": folds}
+        check_same_clips({paths[name]: table for name, table in tables.items()})
+        check_agreement(root, tables, {name: at.name for name, at in paths.items()})
         if sequences is None and strong is not None:
             sequences = strong_to_sequential(strong, ties=ties)
         if sequences is not None:
             tags = sequential_to_weak(sequences)
         if not tags:
-            raise DataError(f"{root / next(iter(tables))}: lists no clip")
+            raise DataError(f"{first}: lists no clip")
         if classes is None:
             classes = sorted({label for labels in tags.values() for label in labels})
-        paths = _find_audio(root, list(tags), next(iter(tables)))
+        audio = find_audio(root, list(tags), first)
         return cls(
-            root, paths, classes, tags, sequences=sequences, strong=strong, folds=folds, settings=settings
+            root, audio, classes, tags, sequences=sequences, strong=strong, folds=folds, settings=settings
         )
 
     def __len__(self) -> int:
@@ -171,9 +180,18 @@ class Dataset:
 
     @cached_property
     def sample_rate(self) -> int:
-        """Sample rate in Hz, from ``dataset.toml`` or else of the first clip."""
+        """Sample rate in Hz, from ``dataset.toml`` or else of the first clip.
+
+        Raises
+        ------
+        DataError
+            If ``dataset.toml`` says anything but a whole number above 0.
+        """
         if "sample_rate" in self.settings:
-            return check_integer(self.settings["sample_rate"], "sample_rate of dataset.toml", low=1)
+            try:
+                return check_integer(self.settings["sample_rate"], "sample_rate", low=1)
+            except ParameterError as error:
+                raise DataError(f"{self.path / 'dataset.toml'}: {error}") from None
         return audio_info(self.path_of(0)).sr
 
     def path_of(self, index: int) -> Path:
@@ -269,81 +287,3 @@ class Dataset:
         for digest in self.audio_hashes():
             total.update(digest)
         return total.hexdigest()
-
-
-def _classes(settings: Mapping[str, Any], path: Path) -> list[str] | None:
-    classes = settings.get("classes")
-    if classes is None:
-        return None
-    if not (isinstance(classes, list) and classes and all(isinstance(label, str) for label in classes)):
-        raise DataError(f"{path}: classes must be a list of strings, got {classes!r}")
-    if len(set(classes)) != len(classes):
-        raise DataError(f"{path}: classes lists a class twice")
-    return classes
-
-
-def _check_same_clips(root: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    first, *others = tables
-    for other in others:
-        for name, missing_in in ((first, other), (other, first)):
-            missing = next((clip for clip in tables[name] if clip not in tables[missing_in]), None)
-            if missing is not None:
-                slip = nearest_match(
-                    missing, [clip for clip in tables[missing_in] if clip not in tables[name]]
-                )
-                raise DataError(f"{root / missing_in}: has no row for {missing!r}, which {name} lists{slip}")
-
-
-def _check_agreement(
-    root: Path,
-    strong: Mapping[str, Sequence[Event]] | None,
-    sequences: Mapping[str, Sequence[str]] | None,
-    tags: Mapping[str, Sequence[str]] | None,
-) -> None:
-    if strong is not None and sequences is not None:
-        for name, events in strong.items():
-            rest = list(sequences[name])
-            for _, group in onset_groups(events):  # tied events may stand in any order
-                if sorted(rest[: len(group)]) != group:
-                    break
-                del rest[: len(group)]
-            else:
-                if not rest:
-                    continue
-            ordered = [event.label for event in sorted(events, key=lambda event: event.onset)]
-            _disagree(root, name, "sequential.tsv", sequences[name], "strong.tsv", ordered)
-    if tags is not None:
-        for other, derived in (
-            ("sequential.tsv", sequences and sequential_to_weak(sequences)),
-            ("strong.tsv", strong and strong_to_weak(strong)),
-        ):
-            for name, labels in (derived or {}).items():
-                if list(tags[name]) != labels:
-                    _disagree(root, name, "weak.tsv", tags[name], other, labels)
-
-
-def _disagree(
-    root: Path, clip: str, one: str, says: Sequence[str], other: str, says_other: Sequence[str]
-) -> None:
-    def quoted(labels: Sequence[str]) -> str:
-        return ",".join(labels) or "no events"
-
-    raise DataError(
-        f"{root}: labels of {clip!r} disagree: {one} says {quoted(says)}, {other} says {quoted(says_other)}"
-    )
-
-
-def _find_audio(root: Path, filenames: Sequence[str], table: str) -> dict[str, Path]:
-    paths = {}
-    for name in filenames:
-        for path in (root / "audio" / name, root / name):
-            if path.is_file():
-                paths[name] = path
-                break
-        else:
-            there = [path.name for folder in (root / "audio", root) for path in sorted(folder.glob("*"))]
-            raise DataError(
-                f"{root / table}: lists {name!r}, but there is no such file in {root / 'audio'} or "
-                f"{root}{nearest_match(name, there)}"
-            )
-    return paths

@@ -20,7 +20,7 @@ from ctctag.data._counter import Counter, Progress
 from ctctag.data.dataset import Dataset
 from ctctag.exceptions import DataError, ParameterError
 
-__all__ = ["Features"]
+__all__ = ["Features", "clip_samples"]
 
 _BLOCK = 64  # clips whose features are held in memory before they are written
 _FRAMES, _INDEX = "frames.f32", "index.json"
@@ -202,6 +202,19 @@ def _compute(dataset: Dataset, log_mel: LogMel, shift: int, folder: Path, counte
 
 
 def _features(path: Path, log_mel: LogMel, shift: int) -> npt.NDArray[np.float32]:
+    return log_mel(shift_samples(clip_samples(path, log_mel), shift))
+
+
+def clip_samples(path: Path, log_mel: LogMel) -> npt.NDArray[np.float32]:
+    """Return a clip at the sample rate of the features.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be read.
+    DataError
+        If its sample rate is too low for the highest band, or it is shorter than a frame.
+    """
     samples, sr = read_audio(path)
     if sr < log_mel.sr and sr < 2 * log_mel.fmax:
         raise DataError(
@@ -215,4 +228,4 @@ def _features(path: Path, log_mel: LogMel, shift: int) -> npt.NDArray[np.float32
             f"{path}: lasts {samples.size / log_mel.sr:.3f} s, less than one frame of "
             f"{log_mel.n_fft / log_mel.sr:.3f} s"
         )
-    return log_mel(shift_samples(samples, shift))
+    return samples

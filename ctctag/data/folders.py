@@ -1,13 +1,16 @@
 """The kinds of folders that events and noise are read from, and how they are told apart."""
 
 import csv
+import io
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ctctag.data.labels import nearest_match
+from ctctag.data.labels import nearest_match, parse_fold
 from ctctag.data.sources import EventSource, RecordedSource, Recording
 from ctctag.data.synthetic import SyntheticSource
+from ctctag.data.tsv import naming, quoted, read_text, shown
 from ctctag.exceptions import DataError
 
 __all__ = ["find_recordings", "open_source"]
@@ -109,9 +112,18 @@ def find_recordings(root: Path) -> list[Recording]:
 
 def _check_folder(root: Path, expected: str) -> None:
     if not root.exists():
-        raise DataError(f"{root}: no such folder; {expected}")
+        raise DataError(f"{shown(str(root))}: no such folder; {expected}")
     if not root.is_dir():
-        raise DataError(f"{root}: is a file; {expected}")
+        raise DataError(f"{shown(str(root))}: is a file; {expected}")
+    _check_name(str(root))
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that a data set could not write down: its tables are UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(f"{shown(name)}: this name is not UTF-8; rename the file or folder") from None
 
 
 def _entries(root: Path) -> list[Path]:
@@ -146,18 +158,20 @@ def _flat_label(path: Path) -> str:
 def _esc50(root: Path) -> list[Recording]:
     """Read ``meta/esc50.csv``: the Freesound clip is the source recording, ESC-50's own folds are kept."""
     table = root / "meta" / "esc50.csv"
-    recordings = []
+    recordings: list[Recording] = []
     for where, row in _read_csv(table, ("filename", "fold", "category", "src_file")):
         path = root / "audio" / row["filename"]
-        if not path.is_file():
-            raise DataError(f"{where}: {path} does not exist")
+        if not os.path.isfile(path):  # unlike Path.is_file, false where a name is too long
+            raise DataError(f"{where}: {shown(str(path))} does not exist")
+        if path in {recording.path for recording in recordings}:
+            raise DataError(f"{where}: filename {quoted(row['filename'])} is there twice")
         recordings.append(
             Recording(
                 key=f"audio/{row['filename']}",
                 label=row["category"],
                 path=path,
                 source_id=f"freesound:{row['src_file']}",
-                fold=_fold(row["fold"], where),
+                fold=parse_fold(row["fold"], where),
                 license="CC-BY-NC-3.0",
             )
         )
@@ -171,17 +185,20 @@ def _with_manifest(
     recordings = []
     for path, label in zip(files, labels, strict=True):
         key = path.relative_to(root).as_posix()
+        _check_name(key)
         where, row = rows.get(path.resolve(), ("", {}))
         said = row.get("class", "")
         if check_class and said and said != label:
-            raise DataError(f"{where}: says class {said!r} of {key}, which lies in folder {label!r}")
+            raise DataError(
+                f"{where}: says class {quoted(said)} of {shown(key)}, which lies in folder {quoted(label)}"
+            )
         recordings.append(
             Recording(
                 key=key,
                 label=label if check_class else said or label,
                 path=path,
                 source_id=row.get("source_id") or key,
-                fold=_fold(row["cv_fold"], where) if row.get("cv_fold") else None,
+                fold=parse_fold(row["cv_fold"], where) if row.get("cv_fold") else None,
                 license=row.get("license", ""),
             )
         )
@@ -196,38 +213,38 @@ def _manifest(root: Path) -> dict[Path, tuple[str, dict[str, str]]]:
             continue
         rows: dict[Path, tuple[str, dict[str, str]]] = {}
         for where, row in _read_csv(table, ("path",)):
-            path = (folder / row["path"]).resolve()
+            with naming(where):  # a link may lead to itself
+                path = (folder / row["path"]).resolve()
             if path in rows:
-                raise DataError(f"{where}: path {row['path']!r} is there twice")
-            if path.is_relative_to(root.resolve()) and not path.is_file():
-                raise DataError(f"{where}: {row['path']!r} does not exist")
+                raise DataError(f"{where}: path {quoted(row['path'])} is there twice")
+            if path.is_relative_to(root.resolve()) and not os.path.isfile(path):
+                raise DataError(f"{where}: {quoted(row['path'])} does not exist")
             rows[path] = (where, row)
         return rows
     return {}
 
 
 def _read_csv(table: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            header = reader.fieldnames or []
-            for column in columns:
-                if column not in header:
-                    raise DataError(
-                        f"{table}, line 1: column {column!r} is missing{nearest_match(column, header)}"
-                    )
-            rows = []
-            for row in reader:
-                where = f"{table}, line {reader.line_num}"
-                if None in row or None in row.values():
-                    raise DataError(f"{where}: expected {len(header)} comma-separated fields")
-                rows.append((where, row))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table}: cannot be read ({error})") from error
-    return rows
-
-
-def _fold(text: str, where: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise DataError(f"{where}: fold must be a whole number of at least 1, got {text!r}")
-    return int(text)
+    """Return the rows of a table of commas, or of the semicolons or tabs that some spreadsheets write."""
+    text = read_text(table)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    where = f"{table}, line 1"
+    with naming(where):
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        header = reader.fieldnames or []
+    for column in columns:
+        if column not in header:
+            raise DataError(f"{where}: column {column!r} is missing{nearest_match(column, header)}")
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{where}: column {quoted(twice[0])} is there twice")
+    rows: list[tuple[str, dict[str, str]]] = []
+    while True:
+        with naming(f"{table}, line {reader.line_num + 1}"):
+            row = next(reader, None)
+        if row is None:
+            return rows
+        where = f"{table}, line {reader.line_num}"
+        if None in row or None in row.values():
+            kind = {",": "comma", ";": "semicolon", "\t": "tab"}[separator]
+            raise DataError(f"{where}: expected {len(header)} {kind}-separated fields")
+        rows.append((where, row))

@@ -10,8 +10,8 @@ file                    columns                                     in Python
 ======================  ==========================================  ==========================
 
 Strong labels know when each event sounds, sequential labels only the order of the onsets, weak labels only
-which events there are. Labels are joined by commas (``;`` is accepted in weak labels), an empty field is a
-clip without events.
+which events there are. Labels are joined by commas (``;`` is read as well), an empty field is a clip without
+events. What else a table may look like, `ctctag.data.tsv` says.
 """
 
 import difflib
@@ -21,26 +21,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ctctag.data.tsv import read_table, write_table
+from ctctag.data.tsv import naming, quoted, read_table
 from ctctag.exceptions import DataError
 
 __all__ = [
     "Event",
     "nearest_match",
+    "parse_fold",
     "read_folds",
     "read_sequential",
     "read_strong",
     "read_weak",
-    "write_folds",
-    "write_sequential",
-    "write_strong",
-    "write_weak",
 ]
 
-_STRONG = ("filename", "onset", "offset", "event_label")
-_SEQUENTIAL = ("filename", "event_sequence")
-_WEAK = ("filename", "event_labels")
-_FOLDS = ("filename", "fold")
+STRONG = ("filename", "onset", "offset", "event_label")
+SEQUENTIAL = ("filename", "event_sequence")
+WEAK = ("filename", "event_labels")
+FOLDS = ("filename", "fold")
+_MOST_FOLDS = 10**6
 
 Value = TypeVar("Value")
 
@@ -56,7 +54,7 @@ class Event(NamedTuple):
 def read_strong(path: str | Path, classes: Sequence[str] | None = None) -> dict[str, list[Event]]:
     """Read strong labels: ``filename onset offset event_label``, times in seconds.
 
-    A clip without events has one row whose other fields are empty.
+    A clip without events has one row whose other fields are empty. The same row twice is one event.
 
     Parameters
     ----------
@@ -74,11 +72,12 @@ def read_strong(path: str | Path, classes: Sequence[str] | None = None) -> dict[
     ------
     DataError
         If the table is malformed, a time is no number, negative, or an onset after its offset, a label is
-        unknown, or a clip has both events and a row without one. The message names path and line.
+        unknown or several, or a clip has both events and a row without one. The message names path and line.
 
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> from ctctag.data import write_strong
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "strong.tsv"
     >>> write_strong(path, {"a.wav": [Event("cough", 0.5, 1.25)], "b.wav": []})
     >>> print(path.read_text(), end="")  # doctest: +NORMALIZE_WHITESPACE
@@ -88,31 +87,27 @@ def read_strong(path: str | Path, classes: Sequence[str] | None = None) -> dict[
     >>> read_strong(path)
     {'a.wav': [Event(label='cough', onset=0.5, offset=1.25)], 'b.wav': []}
     """
-    labels: dict[str, list[Event]] = {}
+    labels: dict[str, dict[Event, None]] = {}  # an ordered set of events for each clip
     empty: dict[str, int] = {}
-    for number, row in read_table(path, _STRONG):
+    for number, row in read_table(path, STRONG):
         where = f"{path}, line {number}"
-        filename = _filename(row, where)
-        events = labels.setdefault(filename, [])
-        if not (row["onset"] or row["offset"] or row["event_label"]):
-            empty.setdefault(filename, number)
-        else:
-            onset, offset = (_seconds(row[name], name, where) for name in ("onset", "offset"))
-            if onset > offset:
+        with naming(where):
+            filename = _filename(row, where)
+            events = labels.setdefault(filename, {})
+            if not (row["onset"] or row["offset"] or row["event_label"]):
+                empty.setdefault(filename, number)
+            else:
+                events[_event(row, where, classes)] = None
+            if events and filename in empty:
                 raise DataError(
-                    f"{where}: onset {onset:g} s is after offset {offset:g} s (columns swapped, or "
-                    "a duration in place of the offset?)"
+                    f"{where}: {quoted(filename)} has events, but also a row without any "
+                    f"(line {empty[filename]})"
                 )
-            events.append(Event(_label(row["event_label"], where, classes), onset, offset))
-        if events and filename in empty:
-            raise DataError(
-                f"{where}: {filename!r} has events, but also a row without any (line {empty[filename]})"
-            )
     return {name: sorted(events, key=lambda event: event.onset) for name, events in labels.items()}
 
 
 def read_sequential(path: str | Path, classes: Sequence[str] | None = None) -> dict[str, list[str]]:
-    """Read sequential labels: ``filename event_sequence``, labels in order of onset, joined by commas.
+    """Read sequential labels: ``filename event_sequence``, joined by commas or semicolons in order of onset.
 
     Parameters
     ----------
@@ -131,7 +126,7 @@ def read_sequential(path: str | Path, classes: Sequence[str] | None = None) -> d
     DataError
         If the table is malformed, a filename is missing or there twice, or a label is unknown or empty.
     """
-    return _read_one_row_a_clip(path, _SEQUENTIAL, lambda text, where: _split(text, ",", where, classes))
+    return _read_one_row_a_clip(path, SEQUENTIAL, lambda text, where: _split(text, where, classes))
 
 
 def read_weak(path: str | Path, classes: Sequence[str] | None = None) -> dict[str, list[str]]:
@@ -154,9 +149,7 @@ def read_weak(path: str | Path, classes: Sequence[str] | None = None) -> dict[st
     DataError
         If the table is malformed, a filename is missing or there twice, or a label is unknown or empty.
     """
-    return _read_one_row_a_clip(
-        path, _WEAK, lambda text, where: sorted(set(_split(text, ",;", where, classes)))
-    )
+    return _read_one_row_a_clip(path, WEAK, lambda text, where: sorted(set(_split(text, where, classes))))
 
 
 def read_folds(path: str | Path) -> dict[str, int]:
@@ -175,46 +168,30 @@ def read_folds(path: str | Path) -> dict[str, int]:
     Raises
     ------
     DataError
-        If the table is malformed, a filename is missing or there twice, or a fold is no whole number above 0.
+        If the table is malformed, a filename is missing or there twice, or a fold is no whole
+        number from 1 to a million.
     """
-
-    def fold(text: str, where: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
-            raise DataError(f"{where}: fold must be a whole number of at least 1, got {text!r}")
-        return int(text)
-
-    return _read_one_row_a_clip(path, _FOLDS, fold)
+    return _read_one_row_a_clip(path, FOLDS, parse_fold)
 
 
-def write_strong(path: str | Path, labels: Mapping[str, Sequence[Event]]) -> None:
-    """Write strong labels, whole or not at all; the counterpart of `read_strong`."""
-    rows = []
-    for filename, events in labels.items():
-        for label, onset, offset in events:
-            rows.append((filename, repr(float(onset)), repr(float(offset)), _writable([label], path)))
-        if not events:
-            rows.append((filename, "", "", ""))
-    write_table(path, _STRONG, rows)
+def parse_fold(text: str, where: str) -> int:
+    """Return the number of a fold as it stands in a table.
 
-
-def write_sequential(path: str | Path, labels: Mapping[str, Sequence[str]]) -> None:
-    """Write sequential labels, whole or not at all; the counterpart of `read_sequential`."""
-    write_table(path, _SEQUENTIAL, ((name, _writable(events, path)) for name, events in labels.items()))
-
-
-def write_weak(path: str | Path, labels: Mapping[str, Iterable[str]]) -> None:
-    """Write weak labels, sorted, whole or not at all; the counterpart of `read_weak`."""
-    write_table(path, _WEAK, ((name, _writable(sorted(set(tags)), path)) for name, tags in labels.items()))
-
-
-def write_folds(path: str | Path, folds: Mapping[str, int]) -> None:
-    """Write the fold of each clip, whole or not at all; the counterpart of `read_folds`."""
-    write_table(path, _FOLDS, ((name, str(int(fold))) for name, fold in folds.items()))
+    Raises
+    ------
+    DataError
+        If it is no whole number from 1 to a million.
+    """
+    if not text.isdecimal() or not text.strip("0"):
+        raise DataError(f"{where}: fold must be a whole number of at least 1, got {quoted(text)}")
+    if len(text) > 20 or int(text) > _MOST_FOLDS:
+        raise DataError(f"{where}: fold must be a whole number of at most {_MOST_FOLDS}, got {quoted(text)}")
+    return int(text)
 
 
 def nearest_match(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'speech'?)"`` for the known name nearest to `name`, or an empty string."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=1)
+    close = difflib.get_close_matches(name[:200].lower(), list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -225,13 +202,14 @@ def _read_one_row_a_clip(
     lines: dict[str, int] = {}
     for number, row in read_table(path, columns):
         where = f"{path}, line {number}"
-        filename = _filename(row, where)
-        if filename in values:
-            raise DataError(
-                f"{where}: filename {filename!r} is there twice (first in line {lines[filename]})"
-            )
-        lines[filename] = number
-        values[filename] = parse(row[columns[1]], where)
+        with naming(where):
+            filename = _filename(row, where)
+            if filename in values:
+                raise DataError(
+                    f"{where}: filename {quoted(filename)} is there twice (first in line {lines[filename]})"
+                )
+            lines[filename] = number
+            values[filename] = parse(row[columns[1]], where)
     return values
 
 
@@ -241,10 +219,25 @@ def _filename(row: Mapping[str, str], where: str) -> str:
     return row["filename"]
 
 
-def _split(text: str, separators: str, where: str, classes: Sequence[str] | None) -> list[str]:
+def _event(row: Mapping[str, str], where: str, classes: Sequence[str] | None) -> Event:
+    onset, offset = (_seconds(row[name], name, where) for name in ("onset", "offset"))
+    if onset > offset:
+        raise DataError(
+            f"{where}: onset {onset:g} s is after offset {offset:g} s (columns swapped, or a duration in "
+            "place of the offset?)"
+        )
+    if re.search("[,;]", row["event_label"]):
+        raise DataError(
+            f"{where}: an event has one label, got {quoted(row['event_label'])}; write a row for each event "
+            "(a label holds no comma or semicolon)"
+        )
+    return Event(_label(row["event_label"], where, classes), onset, offset)
+
+
+def _split(text: str, where: str, classes: Sequence[str] | None) -> list[str]:
     if not text:
         return []
-    return [_label(part.strip(), where, classes) for part in re.split(f"[{separators}]", text)]
+    return [_label(part.strip(), where, classes) for part in re.split("[,;]", text)]
 
 
 def _label(label: str, where: str, classes: Sequence[str] | None) -> str:
@@ -252,7 +245,7 @@ def _label(label: str, where: str, classes: Sequence[str] | None) -> str:
         raise DataError(f"{where}: a label is empty (a comma too many?)")
     if classes is not None and label not in classes:
         raise DataError(
-            f"{where}: label {label!r} is not one of the {len(classes)} classes"
+            f"{where}: label {quoted(label)} is not one of the {len(classes)} classes"
             f"{nearest_match(label, classes)}"
         )
     return label
@@ -260,20 +253,10 @@ def _label(label: str, where: str, classes: Sequence[str] | None) -> str:
 
 def _seconds(text: str, name: str, where: str) -> float:
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # Python's 1_000 is no number in a table
     except ValueError:
         slip = " (a decimal comma?)" if "," in text else ""
-        raise DataError(f"{where}: {name} must be a number of seconds, got {text!r}{slip}") from None
+        raise DataError(f"{where}: {name} must be a number of seconds, got {quoted(text)}{slip}") from None
     if not math.isfinite(value) or value < 0:
-        raise DataError(f"{where}: {name} must be a number of seconds of at least 0, got {text!r}")
+        raise DataError(f"{where}: {name} must be a number of seconds of at least 0, got {quoted(text)}")
     return value
-
-
-def _writable(labels: Sequence[str], path: str | Path) -> str:
-    for label in labels:
-        if not label or re.search("[,;]", label) or label != label.strip():
-            raise DataError(
-                f"{path}: label {label!r} cannot be written (it is empty, holds a comma or semicolon, or "
-                "begins or ends with a space)"
-            )
-    return ",".join(labels)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_choice, check_integer, check_number
-from ctctag.data.augment import Augment, Variation, check_range, vary
+from ctctag.data.augment import MOST_GAIN_DB, Augment, Variation, check_snr, vary
 from ctctag.data.folders import open_source
 from ctctag.data.labels import Event
 from ctctag.data.noise import NoiseSource, open_noise
@@ -113,13 +113,13 @@ class Mixer:
         self.clip_seconds = check_number(clip_seconds, "clip_seconds", low=0.1)
         self.n_samples = round(self.clip_seconds * self.sr)
         self.events_per_clip = _counts(events_per_clip)
-        self.snr_db = check_range(snr_db, "snr_db")
+        self.snr_db = check_snr(snr_db)
         self.max_event_seconds = (
             None
             if max_event_seconds is None
             else check_number(max_event_seconds, "max_event_seconds", low=0.02)
         )
-        self.gain_db = check_number(gain_db, "gain_db", low=0)
+        self.gain_db = check_number(check_number(gain_db, "gain_db", low=0), "gain_db", high=MOST_GAIN_DB)
         self.level = check_choice(level, "level", ("rms", "peak"))
         self.distinct = bool(distinct)
         self.folds = 0  # how many the recordings are divided into
@@ -267,6 +267,10 @@ class Mixer:
             else:
                 if self.noise is None:
                     raise DataError(f"{part.source}: the recipe has noise, but the mixer has none")
+                if part.onset > 0:
+                    raise DataError(
+                        f"{part.source}: the recipe has noise from {part.onset:g} s on, but it fills a clip"
+                    )
                 sounds.append(
                     self.noise.render(part.source, part.start, self.n_samples, self.sr, list(part.seed))
                 )

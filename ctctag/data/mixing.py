@@ -1,8 +1,9 @@
 """Data sets of mixtures on disk: mixed from sources, and mixed again from their recipe."""
 
+import contextlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from ctctag.data._counter import Counter, Progress
 from ctctag.data.convert import sequential_to_weak
 from ctctag.data.dataset import Dataset
 from ctctag.data.folders import open_source
-from ctctag.data.labels import Event, write_folds, write_sequential, write_strong, write_weak
+from ctctag.data.identity import check_contents, check_folds, hashes
+from ctctag.data.label_writers import write_folds, write_sequential, write_strong, write_weak
+from ctctag.data.labels import Event
 from ctctag.data.mixer import Mixer
 from ctctag.data.noise import NoiseSource
+from ctctag.data.opening import classes_of
 from ctctag.data.recipe import Part, read_recipe, write_recipe
 from ctctag.data.sources import EventSource
 from ctctag.data.toml import read_toml, write_toml
-from ctctag.exceptions import DataError
+from ctctag.data.tsv import naming, quoted
+from ctctag.exceptions import DataError, ParameterError
 
 __all__ = ["PROTOCOLS", "mix_dataset", "open_mixer", "remix"]
 
@@ -158,7 +163,8 @@ def open_mixer(
     Raises
     ------
     DataError
-        If ``dataset.toml`` does not say how the clips were mixed, or the recordings have changed since.
+        If ``dataset.toml`` does not say how the clips were mixed, or the recordings have changed since: what
+        they hold or, if the protocol is ``"honest"``, the folds they are in.
 
     Examples
     --------
@@ -177,12 +183,15 @@ def open_mixer(
         if name in mix  # TOML has no null: an event of any length is not written
     }
     options.setdefault("max_event_seconds", None)
-    if events_per_clip is not None:
-        options["events_per_clip"] = events_per_clip
-    if sr is not None:
-        settings = settings | {"sample_rate": sr}
     mixer = _mixer(root, settings, source, noise, settings["classes"], **options)
-    return mixer.with_folds(mix["folds"], mix["seed"]) if mix["protocol"] == "honest" else mixer
+    if sr is not None or events_per_clip is not None:
+        options["sr"] = mixer.sr if sr is None else sr
+        options["events_per_clip"] = mixer.events_per_clip if events_per_clip is None else events_per_clip
+        mixer = Mixer(mixer.source, noise=mixer.noise, clip_seconds=mixer.clip_seconds, **options)
+    if mix["protocol"] == "honest":
+        mixer = mixer.with_folds(mix["folds"], mix["seed"])
+        check_folds(mixer, mix, root)
+    return mixer
 
 
 def remix(
@@ -241,12 +250,11 @@ def remix(
 
 
 def _settings(mixer: Mixer, out: Path, *, clips: int, protocol: str, folds: int, seed: int) -> dict[str, Any]:
-    mix = {"protocol": protocol, "folds": folds, "seed": seed, **mixer.settings()}
+    known = hashes(mixer)
+    mix = {"protocol": protocol, "folds": folds, "seed": seed, **mixer.settings(), **known}
     for name, source in (("events", mixer.source), ("noise", mixer.noise)):
-        contents = "" if source is None else source.fingerprint()
-        if source is not None and contents:
+        if source is not None and f"{name}_hash" in known:
             mix[name] = _relative(source.name, out)
-            mix[f"{name}_hash"] = contents
     return {
         "format": FORMAT,
         "classes": list(mixer.classes),
@@ -281,6 +289,8 @@ def _read_settings(root: Path) -> dict[str, Any]:
     path = root / "dataset.toml"
     settings = read_toml(path)
     mix = settings.get("mix", {})
+    if not isinstance(mix, dict):
+        raise DataError(f"{path}: mix must be a table of settings, got {quoted(mix)}")
     for table, names in (
         (settings, ("mix", "classes", "sample_rate", "clip_seconds")),
         (mix, ("protocol", "folds", "seed", "events", "noise")),
@@ -288,7 +298,25 @@ def _read_settings(root: Path) -> dict[str, Any]:
         for name in names:
             if name not in table:
                 raise DataError(f"{path}: {name!r} is missing, so it cannot be mixed again")
+    classes_of(settings, path)
+    with _said_in(path):
+        check_choice(mix["protocol"], "protocol", PROTOCOLS)
+        check_integer(mix["folds"], "folds", low=2)
+        check_integer(mix["seed"], "seed", low=0)
+        for name in ("events", "noise"):
+            if not isinstance(mix[name], str):
+                raise ParameterError(f"{name} must be the name of a folder, got {quoted(mix[name])}")
     return settings
+
+
+@contextlib.contextmanager
+def _said_in(path: Path) -> Iterator[None]:
+    """Let a wrong setting be an error of the file that says it."""
+    with naming(path):
+        try:
+            yield
+        except ParameterError as error:
+            raise DataError(f"{path}: {error}") from error
 
 
 def _mixer(
@@ -303,20 +331,13 @@ def _mixer(
     mix = settings["mix"]
     events_at = source if source is not None else _located(mix["events"], root)
     noise_at = noise if noise is not None else _located(mix["noise"], root)
-    mixer = Mixer(
-        open_source(events_at, classes),
-        noise=None if noise_at == "none" else noise_at,
-        sr=settings["sample_rate"],
-        clip_seconds=settings["clip_seconds"],
-        **options,
-    )
-    _check_same(mixer, mix, root)
+    with _said_in(root / "dataset.toml"):
+        mixer = Mixer(
+            open_source(events_at, classes),
+            noise=None if noise_at == "none" else noise_at,
+            sr=settings["sample_rate"],
+            clip_seconds=settings["clip_seconds"],
+            **options,
+        )
+    check_contents(mixer, mix, root)
     return mixer
-
-
-def _check_same(mixer: Mixer, mix: dict[str, Any], root: Path) -> None:
-    for name, kind, source in (("events", "events", mixer.source), ("noise", "backgrounds", mixer.noise)):
-        if source is not None and source.fingerprint() != mix.get(f"{name}_hash", ""):
-            raise DataError(
-                f"{source.name}: the {kind} are not those that {root} was mixed from (their contents differ)"
-            )

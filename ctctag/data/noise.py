@@ -14,6 +14,7 @@ from ctctag.audio import read_audio
 from ctctag.data.folders import find_recordings
 from ctctag.data.folding import assign_folds
 from ctctag.data.sources import Recording
+from ctctag.data.tsv import quoted
 from ctctag.exceptions import DataError
 
 __all__ = ["NoiseSource", "RecordedNoise", "WhiteNoise", "open_noise", "seamless_loop"]
@@ -52,6 +53,10 @@ class NoiseSource(ABC):
     def fingerprint(self) -> str:
         """Return a hash of what the source holds, or an empty string if it needs none."""
         return ""
+
+    def division(self) -> dict[str, tuple[str, int | None]]:
+        """Return source recording and fold of each recording, by key; empty if sounds are made anew."""
+        return {}
 
 
 class WhiteNoise(NoiseSource):
@@ -137,7 +142,9 @@ class RecordedNoise(NoiseSource):
         loop = self._loops.get((key, sr))
         if loop is None:
             if key not in self.recordings:
-                raise DataError(f"{self.name}: there is no recording {key!r} (is it the folder mixed from?)")
+                raise DataError(
+                    f"{self.name}: there is no recording {quoted(key)} (is it the folder mixed from?)"
+                )
             path = self.recordings[key].path
             samples, _ = read_audio(path, sr=sr)
             samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
@@ -153,6 +160,11 @@ class RecordedNoise(NoiseSource):
     def render(self, key: str, start: int, n_samples: int, sr: int, seed: list[int]) -> Samples:
         """Return `n_samples` of the loop from sample `start` on; read-only where they are a piece of it."""
         loop = self.loop(key, sr)
+        if start >= loop.size:
+            raise DataError(
+                f"{self.recordings[key].path}: the recipe begins at sample {start}, but the loop has "
+                f"{loop.size} (has the recording changed?)"
+            )
         rounds, end = divmod(start + n_samples, loop.size)
         if not rounds:
             return loop[start:end]
@@ -188,6 +200,10 @@ class RecordedNoise(NoiseSource):
         for key in sorted(self.recordings):
             total.update(key.encode() + b"\0" + hash_file(self.recordings[key].path))
         return total.hexdigest()
+
+    def division(self) -> dict[str, tuple[str, int | None]]:
+        """Return source recording and fold of each recording, by key."""
+        return {key: (self.recordings[key].source_id, fold) for key, fold in self._folds.items()}
 
 
 def open_noise(noise: str | Path | NoiseSource) -> NoiseSource:

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
-from ctctag.data.tsv import read_table, write_table
+from ctctag.data.tsv import naming, quoted, read_table, write_table
 from ctctag.exceptions import DataError
 
 __all__ = ["Part", "read_recipe", "write_recipe"]
@@ -24,6 +24,9 @@ _COLUMNS = (
     "tilt_db",
     "sign",
 )
+
+_MOST_SECONDS = 1e6
+_MOST_DB = 400  # either way: what float32 can hold
 
 Number = TypeVar("Number", int, float)
 
@@ -116,37 +119,56 @@ def read_recipe(path: str | Path) -> dict[str, list[Part]]:
     """
     recipes: dict[str, list[Part]] = {}
     for number, row in read_table(path, _COLUMNS):
-        try:
-            part = Part(
-                source=row["source"],
-                label=row["event_label"],
-                onset=float(row["onset"]),
-                offset=float(row["offset"]),
-                gain_db=float(row["gain_db"]),
-                seed=_numbers(row["seed"], int),
-                start=int(row["start"]),
-                speed=float(row["speed"]),
-                tilt_db=_numbers(row["tilt_db"], float),
-                sign=int(row["sign"]),
-            )
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}") from None
-        numbers = (part.onset, part.offset, part.gain_db, part.speed, *part.tilt_db)
-        if not (
-            row["filename"]
-            and part.source
-            and all(map(math.isfinite, numbers))
-            and 0 <= part.onset < part.offset
-            and part.start >= 0
-            and 0.1 <= part.speed <= 10
-            and part.sign in (-1, 1)
-        ):
-            raise DataError(
-                f"{path}, line {number}: is no part of a mixture (expected a filename and a source, "
-                "0 <= onset < offset, start >= 0, speed in [0.1, 10], sign 1 or -1)"
-            )
-        recipes.setdefault(row["filename"], []).append(part)
+        where = f"{path}, line {number}"
+        with naming(where):
+            filename, part = _filename(row["filename"], where), _part(row, where)
+        parts = recipes.setdefault(filename, [])
+        if part in parts:
+            raise DataError(f"{where}: the same sound of {quoted(filename)} is there twice")
+        parts.append(part)
     return recipes
+
+
+def _filename(name: str, where: str) -> str:
+    """Return the name of a clip, if it names a file that may be written: one in the data set's folder."""
+    path = PurePath(name)
+    if not name or path.is_absolute() or len(path.parts) != 1 or name in (".", "..") or "\\" in name:
+        raise DataError(f"{where}: filename must be the name of a file without folders, got {quoted(name)}")
+    return name
+
+
+def _part(row: Mapping[str, str], where: str) -> Part:
+    try:
+        part = Part(
+            source=row["source"],
+            label=row["event_label"],
+            onset=float(row["onset"]),
+            offset=float(row["offset"]),
+            gain_db=float(row["gain_db"]),
+            seed=_numbers(row["seed"], int),
+            start=int(row["start"]),
+            speed=float(row["speed"]),
+            tilt_db=_numbers(row["tilt_db"], float),
+            sign=int(row["sign"]),
+        )
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from None
+    numbers = (part.onset, part.offset, part.gain_db, part.speed, *part.tilt_db)
+    if not (
+        part.source
+        and all(map(math.isfinite, numbers))
+        and 0 <= part.onset < part.offset <= _MOST_SECONDS
+        and all(abs(gain_db) <= _MOST_DB for gain_db in (part.gain_db, *part.tilt_db))
+        and all(seed >= 0 for seed in part.seed)
+        and part.start >= 0
+        and 0.1 <= part.speed <= 10
+        and part.sign in (-1, 1)
+    ):
+        raise DataError(
+            f"{where}: is no part of a mixture (expected a filename and a source, 0 <= onset < offset, "
+            f"start >= 0, speed in [0.1, 10], sign 1 or -1, seeds of at least 0, gains within {_MOST_DB} dB)"
+        )
+    return part
 
 
 def _numbers(text: str, kind: type[Number]) -> tuple[Number, ...]:

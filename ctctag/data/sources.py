@@ -16,6 +16,7 @@ from ctctag.audio import read_audio
 from ctctag.data._counter import Counter, Progress
 from ctctag.data.folding import assign_folds
 from ctctag.data.labels import nearest_match
+from ctctag.data.tsv import quoted, shown
 from ctctag.exceptions import DataError, ParameterError
 
 __all__ = ["EventSource", "RecordedSource", "Recording", "trim_silence"]
@@ -79,6 +80,10 @@ class EventSource(ABC):
         """Return a hash of what the source holds, or an empty string if it needs none."""
         return ""
 
+    def division(self) -> dict[str, tuple[str, int | None]]:
+        """Return source recording and fold of each recording, by key; empty if sounds are made anew."""
+        return {}
+
 
 class RecordedSource(EventSource):
     """Recordings on disk, decoded once, resampled, trimmed of silence and kept in memory.
@@ -106,7 +111,7 @@ class RecordedSource(EventSource):
             if label not in found:
                 raise DataError(
                     f"{root}: class {label!r} has no usable file{nearest_match(label, found)}; "
-                    f"classes found: {', '.join(found)}"
+                    f"classes found: {shown(', '.join(found))}"
                 )
         self.root = root
         self.name = str(root)
@@ -161,7 +166,9 @@ class RecordedSource(EventSource):
         samples = self._samples.get((key, sr))
         if samples is None:
             if key not in self.recordings:
-                raise DataError(f"{self.name}: there is no recording {key!r} (is it the folder mixed from?)")
+                raise DataError(
+                    f"{self.name}: there is no recording {quoted(key)} (is it the folder mixed from?)"
+                )
             path = self.recordings[key].path
             raw, _ = read_audio(path, sr=sr)
             samples = trim_silence(raw, sr)
@@ -212,6 +219,10 @@ class RecordedSource(EventSource):
         for key in sorted(digests):
             total.update(key.encode() + b"\0" + digests[key])
         return total.hexdigest()
+
+    def division(self) -> dict[str, tuple[str, int | None]]:
+        """Return source recording and fold of each recording, by key."""
+        return {key: (recording.source_id, recording.fold) for key, recording in self.recordings.items()}
 
 
 def trim_silence(samples: Samples, sr: int, top_db: float = 50.0) -> Samples:

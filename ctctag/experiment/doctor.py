@@ -1,11 +1,10 @@
-"""Examine an installation or a data set, and say what to do about what is found."""
+"""Examine an installation, and say what to do about what is found; a data set likewise, in `data_checks`."""
 
 import os
 import platform
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,7 @@ import numpy as np
 import ctctag
 from ctctag import ctc
 from ctctag._threads import openblas_threads
-from ctctag.audio import LogMel, read_audio
-from ctctag.data import Dataset
-from ctctag.exceptions import CtctagError
+from ctctag.experiment.data_checks import Finding, examine_data
 from ctctag.experiment.machine import software
 from ctctag.gradcheck import check_gradients
 from ctctag.models.files import versions
@@ -24,26 +21,6 @@ from ctctag.reference import ctc_by_enumeration
 from ctctag.tagger import Tagger
 
 __all__ = ["Finding", "examine_data", "examine_installation"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was examined.
-
-    Attributes
-    ----------
-    what, detail : str
-        What, and how it is.
-    state : {"ok", "note", "bad"}
-        Whether anything is to be done.
-    remedy : str
-        What.
-    """
-
-    what: str
-    detail: str
-    state: str = "ok"
-    remedy: str = ""
 
 
 def examine_installation() -> list[Finding]:
@@ -68,63 +45,6 @@ def examine_installation() -> list[Finding]:
                 )
             )
     return findings
-
-
-def examine_data(path: str | Path) -> list[Finding]:
-    """Examine a data set: labels, balance, every file, and whether each sequence fits its clip's frames."""
-    try:
-        dataset = Dataset.open(path)
-    except CtctagError as error:
-        return [Finding("data", str(error), "bad")]
-    findings = [
-        Finding("data", f"{len(dataset)} clips, {len(dataset.classes)} classes, {dataset.sample_rate} Hz")
-    ]
-    counts = dataset.tags.sum(axis=0)
-    never = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
-    if never:
-        findings.append(
-            Finding("classes", f"no clip has {', '.join(never)}", "bad", "add clips, or leave the class out")
-        )
-    else:
-        findings.append(Finding("classes", f"{counts.min()} to {counts.max()} clips a class"))
-    try:
-        findings += [_audio(dataset), _order(dataset)]
-    except CtctagError as error:
-        findings.append(Finding("audio", str(error), "bad", "replace the file, or take it out of the tables"))
-    return findings
-
-
-def _audio(dataset: Dataset) -> Finding:
-    seconds = 0.0
-    for index in range(len(dataset)):
-        samples, sr = read_audio(dataset.path_of(index))  # raises for whatever is cut off or damaged
-        seconds += len(samples) / sr
-    return Finding("audio", f"every file can be read whole: {seconds / 3600:.2f} h")
-
-
-def _order(dataset: Dataset) -> Finding:
-    if not dataset.has_order:
-        return Finding(
-            "order",
-            "only weak labels",
-            "note",
-            "crnn-ctc needs sequential.tsv or strong.tsv; the other systems do not",
-        )
-    log_mel = LogMel()
-    sequences = dataset.sequences or []
-    for index, sequence in enumerate(sequences):
-        needed = ctc.required_frames(sequence)
-        frames = log_mel.n_frames(round(dataset.duration(index) * log_mel.sr))
-        if frames < needed:
-            return Finding(
-                "order",
-                f"{dataset.filenames[index]} has {frames} frames, "
-                f"but its {len(sequence)} labels need {needed}",
-                "bad",
-                "the clip is too short for its labels (between repeats comes a blank): check its row",
-            )
-    longest = max(map(len, sequences), default=0)
-    return Finding("order", f"every sequence fits its frames; the longest has {longest} labels")
 
 
 def _versions() -> Finding:

@@ -10,6 +10,7 @@ References
 B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Interval:
     value : float
         The score on all clips.
     low, high : float
-        Ends of the interval.
+        Ends of the interval; infinite where the resamples are.
     confidence : float
         The share of resamples inside.
     n_resamples : int
@@ -53,12 +54,13 @@ class Comparison:
     Attributes
     ----------
     difference : float
-        On all clips.
+        On all clips; NaN where a score is, or where both are the same infinity.
     low, high : float
-        Ends of the difference's bootstrap percentile interval.
+        Ends of the difference's bootstrap percentile interval, over the resamples that have a difference.
     p_value : float
         Two-sided, of the paired permutation test: how often a difference at least as large comes by
-        exchanging answers at random.
+        exchanging answers at random, among the exchanges that have a difference. NaN where `difference` is:
+        what is not defined is not significant.
     confidence : float
         The share of resamples inside the interval.
     n_resamples : int
@@ -98,7 +100,8 @@ def bootstrap_interval(
     Returns
     -------
     Interval
-        Resamples on which the statistic is NaN are left out.
+        Resamples on which the statistic is NaN are left out. Those on which it is infinite count: an end of
+        the interval that falls among them is infinite.
 
     Raises
     ------
@@ -153,7 +156,7 @@ def compare_systems(
     Returns
     -------
     Comparison
-        The smallest possible p-value is ``1 / (n_resamples + 1)``.
+        The smallest possible p-value is ``1 / (n_resamples + 1)``. It is NaN where the difference is.
 
     Raises
     ------
@@ -176,16 +179,20 @@ def compare_systems(
         return float(statistic(true, first)) - float(statistic(true, second))
 
     observed = difference(truth, a, b)
-    drawn, larger = [], 0
+    drawn, larger, exchanges = [], 0, 0
     for _ in range(n_resamples):
         chosen = rng.integers(0, n, n)
         drawn.append(difference(*(_take(part, chosen) for part in (truth, a, b))))
         exchanged = rng.random(n) < 0.5
         swapped = difference(truth, _mix(a, b, exchanged), _mix(b, a, exchanged))
-        # The margin keeps equal differences, summed in another order, equal.
-        larger += abs(swapped) >= abs(observed) - 1e-12
+        if not math.isnan(swapped):
+            exchanges += 1
+            # The margin keeps equal differences, summed in another order, equal.
+            larger += abs(swapped) >= abs(observed) - 1e-12
     low, high, _ = _percentiles(drawn, confidence)
-    return Comparison(observed, low, high, (larger + 1) / (n_resamples + 1), float(confidence), n_resamples)
+    # A difference and its opposite are defined together, so the exchanges that are still form a fair lottery.
+    p_value = math.nan if math.isnan(observed) else (larger + 1) / (exchanges + 1)
+    return Comparison(observed, low, high, p_value, float(confidence), n_resamples)
 
 
 def _check(clips: Sequence[Any], n_resamples: int, confidence: float) -> int:
@@ -216,5 +223,18 @@ def _percentiles(drawn: list[float], confidence: float) -> tuple[float, float, i
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan"), 0
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high), len(values)
+    values.sort()
+    low = _quantile(values, (1 - confidence) / 2, upper=False)
+    return low, _quantile(values, (1 + confidence) / 2, upper=True), len(values)
+
+
+def _quantile(values: npt.NDArray[np.float64], share: float, *, upper: bool) -> float:
+    """Return a quantile of sorted values, between two neighbours by interpolation if both are finite.
+
+    Nothing lies between a finite and an infinite number: the nearer neighbour is taken, or where both are
+    equally near, the outer one of an interval.
+    """
+    place = share * (len(values) - 1)
+    if np.isfinite(values[[math.floor(place), math.ceil(place)]]).all():
+        return float(np.quantile(values, share))
+    return float(values[math.floor(place + 0.5) if upper else math.ceil(place - 0.5)])

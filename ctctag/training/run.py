@@ -26,6 +26,14 @@ from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
 from ctctag.training.masks import SpectrogramMasks
 from ctctag.training.mixtures import FreshClips
+from ctctag.training.requirements import (
+    check_events,
+    check_frames,
+    check_spans,
+    divide,
+    hold_out,
+    longest_seconds,
+)
 from ctctag.training.trainer import Trainer
 
 __all__ = ["Run", "RunFolder", "fit_standardiser", "hold_out", "train_on_dataset"]
@@ -114,22 +122,6 @@ class Run:
     best_epoch: int
 
 
-def hold_out(indices: Any, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split clips at random into those to learn from and those held out, at least one each.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two clips.
-    """
-    indices = np.asarray(indices)
-    if len(indices) < 2:
-        raise DataError(f"training needs at least 2 clips (one is held out), got {len(indices)}")
-    shuffled = np.random.default_rng([seed, 0xC11]).permutation(indices)
-    held = min(max(1, round(fraction * len(indices))), len(indices) - 1)
-    return np.sort(shuffled[held:]), np.sort(shuffled[:held])
-
-
 def fit_standardiser(features: FeatureSource, indices: Any) -> Standardiser:
     """Return mean and standard deviation of each band over the given clips."""
     return Standardiser.fit(features[int(index)] for index in indices)
@@ -182,41 +174,24 @@ def train_on_dataset(
     Raises
     ------
     DataError
-        If the labels are not enough for the system, or the folder holds another run.
+        If the labels are not enough for the system or do not fit their clips, or the folder holds another
+        run.
     ParameterError
         If there is no such fold, or no fold is left to learn from.
     ModelError
         If the checkpoint cannot be used.
     """
-    if config.system == "crnn-ctc" and not dataset.has_order:
-        raise DataError(
-            f"{dataset.path}: crnn-ctc learns from the order of events, but there are only weak labels "
-            "(sequential.tsv or strong.tsv would do; crmp, crap and baseline need no order)"
-        )
-    if fold is not None and dataset.folds is None:
-        raise DataError(
-            f"{dataset.path}: has no folds.tsv, so no fold can be kept for testing; train on every clip with "
-            "--fold 0 (fold=None), or add folds.tsv"
-        )
-    rest = np.arange(len(dataset)) if fold is None else dataset.split(fold)[0]
-    if validation_fold is None:
-        learned, held = hold_out(rest, config.validation, config.seed)
-    elif validation_fold == fold:
-        raise ParameterError(f"validation_fold must be another than the fold kept for testing, got {fold}")
-    else:
-        held = dataset.split(validation_fold)[1]
-        learned = np.setdiff1d(rest, held)
-        if not learned.size:
-            raise ParameterError(
-                f"{dataset.path}: folds {fold} and {validation_fold} are all there is, and leave no clip to "
-                "learn from; validation_fold needs a third"
-            )
+    check_events(dataset, config.system)
+    learned, held = divide(dataset, config, fold, validation_fold)
     log_mel = log_mel or LogMel()
     folder = RunFolder(out)
     settings = _settings(dataset, config, fold, validation_fold, log_mel)
     trained_before = _prepare(folder, settings, resume)
 
     features = Features.build(dataset, log_mel, progress=on_features)
+    check_spans(dataset, longest_seconds(log_mel, features.lengths))
+    if config.system == "crnn-ctc":
+        check_frames(dataset, features.lengths)
     targets = dataset.label_sets_or_sequences()
     masks = SpectrogramMasks() if config.masks else None
     training: Clips | FreshClips

@@ -309,6 +309,7 @@ def test_reproduce(tmp_path, capsys):
     assert main(command) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("Table 1.2: means over the classes; mean ± standard deviation over folds.")
+    assert "This is not a replication of the paper: the sounds are synthetic, clips are" in printed.out
     assert "2 of 2 cells are finished" in printed.out
     assert str(out / "report" / "index.html") in printed.out
     assert "crap fold 1: finished" in printed.err

@@ -55,6 +55,63 @@ def test_a_tie_can_be_settled_by_the_alphabet_or_dropped():
     assert strong_to_sequential(TIED, ties="drop") == {"a.wav": ["knock"]}
 
 
+@given(st.floats(0, 1000), st.floats(0, 0.9e-6))
+def test_onsets_closer_than_a_microsecond_are_a_tie(onset, gap):
+    events = [Event("knock", onset + gap, 2000.0), Event("speech", onset, 2000.0)]
+    message = f"a.wav: knock, speech begin together at {onset:g} s, so their order is unknown"
+    with pytest.raises(TieError, match="^" + re.escape(message)):
+        strong_to_sequential({"a.wav": events})
+    assert strong_to_sequential({"a.wav": events}, ties="alphabetical") == {"a.wav": ["knock", "speech"]}
+
+
+@given(st.integers(0, 10**9), st.integers(1, 10**6))
+def test_whole_microseconds_apart_is_no_tie(microsecond, gap):
+    onset, later = (
+        float(f"{whole // 10**6}.{whole % 10**6:06}") for whole in (microsecond, microsecond + gap)
+    )
+    events = [Event("knock", later, 2000.0), Event("speech", onset, 2000.0)]
+    assert strong_to_sequential({"a.wav": events}) == {"a.wav": ["speech", "knock"]}
+
+
+def test_sums_of_decimals_tie():
+    events = [Event("knock", 0.1 + 0.2, 1.0), Event("speech", 0.3, 1.0)]
+    with pytest.raises(TieError, match=re.escape("a.wav: knock, speech begin together at 0.3 s")):
+        strong_to_sequential({"a.wav": events})
+
+
+def test_a_chain_of_close_onsets_is_one_tie():
+    events = [Event(label, 1 + place * 0.6e-6, 2.0) for place, label in enumerate("cab")]
+    assert strong_to_sequential({"a.wav": events}, ties="alphabetical") == {"a.wav": ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize(
+    ("convert", "labels", "message"),
+    [
+        (strong_to_sequential, [Event(1, 0.0, 1.0)], "a\\x1b.wav: label 1 is no text but int (str() first)"),
+        (
+            strong_to_weak,
+            [Event(b"x", 0.0, 1.0)],
+            "a\\x1b.wav: label b'x' is no text but bytes (str() first)",
+        ),
+        (sequential_to_weak, ["x", 1], "a\\x1b.wav: label 1 is no text but int (str() first)"),
+        (sequential_to_weak, "knock", "a\\x1b.wav: expected a list of labels, got 'knock'"),
+        (
+            strong_to_sequential,
+            [("x", 0, 1)],
+            "a\\x1b.wav: expected events, got ('x', 0, 1) (wrap it in Event)",
+        ),
+        (
+            strong_to_sequential,
+            [Event("x", float("nan"), 1.0)],
+            "a\\x1b.wav: onset must be a number of seconds",
+        ),
+    ],
+)
+def test_labels_of_another_kind_are_refused(convert, labels, message):
+    with pytest.raises(DataError, match="^" + re.escape(message)):
+        convert({"a\x1b.wav": labels})
+
+
 def test_equal_labels_at_one_onset_are_no_tie():
     events = [Event("knock", 1.0, 2.0), Event("knock", 1.0, 3.0), Event("cough", 0.0, 1.0)]
     assert strong_to_sequential({"a.wav": events}) == {"a.wav": ["cough", "knock", "knock"]}

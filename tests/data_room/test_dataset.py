@@ -58,6 +58,69 @@ def test_weak_labels_give_tags_only(hand_written):
     assert dataset.label_sets_or_sequences() == [[1, 2], [0], []]
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_tables_may_be_a_spreadsheets_csv(hand_written, separator):
+    path = hand_written()
+    (path / "sequential.csv").write_text(
+        f'\ufefffilename{separator}event_sequence\nb.wav{separator}"knock,speech"\na.wav{separator}cough\n'
+        f"c.wav{separator}\n"
+    )
+    (path / "folds.csv").write_text(FOLDS.replace("\t", separator))
+    dataset = Dataset.open(path)
+    assert dataset.sequences == [[1, 2], [0], []]
+    assert dataset.folds.tolist() == [2, 1, 2]
+
+
+def test_two_tables_of_one_kind_are_refused(hand_written):
+    path = hand_written(sequential=SEQUENTIAL)
+    (path / "sequential.csv").write_text("filename,event_sequence\n")
+    message = f"{path}: has both sequential.tsv and sequential.csv; remove the one that is not meant"
+    with pytest.raises(DataError, match="^" + re.escape(message) + "$"):
+        Dataset.open(path)
+
+
+def test_messages_name_the_csv(hand_written):
+    path = hand_written(weak=WEAK)
+    (path / "sequential.csv").write_text("filename,event_sequence\nb.wav,knock\na.wav,cough\nc.wav,\n")
+    message = f"{path}: labels of 'b.wav' disagree: weak.tsv says knock,speech, sequential.csv says knock"
+    with pytest.raises(DataError, match="^" + re.escape(message) + "$"):
+        Dataset.open(path)
+
+
+def test_control_characters_are_escaped_in_messages(hand_written):
+    tables = {"sequential": SEQUENTIAL, "weak": WEAK.replace("\tcough", "\tcou\x1b[2Jgh")}
+    with pytest.raises(DataError, match=re.escape(r"weak.tsv says cou\x1b[2Jgh, sequential.tsv says cough")):
+        Dataset.open(hand_written(**tables))
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".wav", "a\x07.wav", "\ufeffb.wav"])
+def test_names_that_no_file_has(hand_written, name):
+    path = hand_written(sequential=f"filename\tevent_sequence\na.wav\tcough\n{name}\tcough\n")
+    with pytest.raises(DataError, match=re.escape(f"{path / 'sequential.tsv'}: lists {name!r}"[:100])):
+        Dataset.open(path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("cough", "classes must be a sequence of strings, got 'cough'"),
+        ([1, 2], "classes must be a sequence of strings, got [1, 2]"),
+        (["cough", "cough"], "classes must be different, got ['cough', 'cough']"),
+    ],
+)
+def test_wrong_classes_are_refused(hand_written, classes, message):
+    with pytest.raises(ParameterError, match="^" + re.escape(message)):
+        Dataset.open(hand_written(sequential=SEQUENTIAL), classes)
+
+
+@pytest.mark.parametrize("rate", ['"16k"', "0", "1.5", "[16000]"])
+def test_a_wrong_sample_rate_names_the_settings(hand_written, rate):
+    path = hand_written(sequential=SEQUENTIAL)
+    (path / "dataset.toml").write_text(f"sample_rate = {rate}\n")
+    with pytest.raises(DataError, match=re.escape(f"{path / 'dataset.toml'}: sample_rate must be ")):
+        assert Dataset.open(path).sample_rate
+
+
 def test_classes_are_given_or_in_the_settings(hand_written):
     path = hand_written(sequential=SEQUENTIAL)
     classes = ["speech", "knock", "cough", "drawer"]
@@ -172,7 +235,7 @@ def test_a_label_outside_the_classes_is_named(hand_written):
         Dataset.open(path, ["cough", "knock"])
 
 
-@pytest.mark.parametrize("classes", ['"cough"', "[]", "[1, 2]", '["cough", "cough"]'])
+@pytest.mark.parametrize("classes", ['"cough"', "[]", "[1, 2]", '["cough", "cough"]', '["a,b"]', '[""]'])
 def test_wrong_classes_in_the_settings(hand_written, classes):
     path = hand_written(weak=WEAK)
     (path / "dataset.toml").write_text(f"classes = {classes}\n")

@@ -20,10 +20,14 @@ from ctctag.data import (
 from ctctag.exceptions import DataError
 
 CLASSES = ("cough", "knock", "speech")
+SEQUENTIAL = "filename\tevent_sequence\n"
+STRONG = "filename\tonset\toffset\tevent_label\n"
 
-names = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="\t\r\n,;\0"), min_size=1
-).filter(lambda name: name == name.strip() and not name.startswith("\ufeff"))
+# Nasty ones, too: quotes, control characters, byte-order marks, what other code takes for a line end.
+marks = st.text(st.sampled_from("\"'ab \x1b\x85\u2028\ufeff=#"), min_size=1)
+names = (
+    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\t\r\n,;\0"), min_size=1) | marks
+).filter(lambda name: name == name.strip())
 seconds = st.floats(0, 1e6, allow_nan=False)
 spans = st.tuples(seconds, seconds).map(sorted)
 events = st.builds(lambda label, span: Event(label, *span), names, spans)
@@ -38,7 +42,7 @@ def written_and_read(write, read, labels):
 
 @given(st.dictionaries(names, st.lists(events, max_size=3), max_size=4))
 def test_strong_labels_come_back_as_they_were_written(labels):
-    expected = {name: sorted(of, key=lambda event: event.onset) for name, of in labels.items()}
+    expected = {name: sorted(dict.fromkeys(of), key=lambda event: event.onset) for name, of in labels.items()}
     assert written_and_read(write_strong, read_strong, labels) == expected
 
 
@@ -53,9 +57,48 @@ def test_weak_labels_come_back_sorted(labels):
     assert written_and_read(write_weak, read_weak, labels) == expected
 
 
+@given(st.dictionaries(names, st.lists(events, min_size=1, max_size=3), min_size=1, max_size=3), st.data())
+def test_the_same_row_twice_is_one_event(labels, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "strong.tsv"
+        write_strong(path, labels)
+        expected = read_strong(path)
+        header, *rows = path.read_bytes().removesuffix(b"\n").split(b"\n")
+        again = data.draw(st.lists(st.sampled_from(rows), max_size=4))
+        path.write_bytes(b"\n".join([header, *rows, *again]))
+        assert read_strong(path) == expected
+        assert sum(map(len, expected.values())) == len(set(rows))
+
+
 @given(st.dictionaries(names, st.integers(1, 99), max_size=4))
 def test_folds_come_back_as_they_were_written(folds):
     assert written_and_read(write_folds, read_folds, folds) == folds
+
+
+cells = st.text(st.sampled_from('a1.,;"_ \t\r\n\0\ufeff\u2028-e'), max_size=6)
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv"])
+@given(
+    header=st.sampled_from(
+        ["filename\tonset\toffset\tevent_label", "filename,event_sequence", "filename;fold"]
+    ),
+    rows=st.lists(st.lists(cells, max_size=5), max_size=4),
+    separator=st.sampled_from("\t,;"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]),
+)
+def test_any_table_is_read_or_refused_by_name(suffix, header, rows, separator, encoding):
+    text = "\n".join([header, *(separator.join(row) for row in rows)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"table{suffix}"
+        path.write_bytes(text.encode(encoding, "replace"))
+        said = []
+        for read in (read_strong, read_sequential, read_weak, read_folds):
+            try:
+                read(path)
+            except DataError as error:
+                said.append(str(error))
+        assert all(message.startswith(str(path)) and message.isprintable() for message in said)
 
 
 def test_the_files_are_those_of_the_documentation(tmp_path):
@@ -90,15 +133,35 @@ def test_weak_labels_may_be_joined_by_semicolons(text):
     assert read_weak(path, CLASSES) == {"a.wav": ["cough", "speech"], "b.wav": ["cough", "speech"]}
 
 
+@pytest.mark.parametrize("joined", ["knock;speech", "knock; speech", '"knock,speech"', '"knock;speech"'])
+def test_sequences_may_be_joined_and_quoted_as_spreadsheets_do(text, joined):
+    path = text("s.tsv", SEQUENTIAL + f"a.wav\t{joined}\n")
+    assert read_sequential(path) == {"a.wav": ["knock", "speech"]}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_a_csv_is_read_as_spreadsheets_write_it(text, separator, ends):
+    rows = ["filename{}onset{}offset{}event_label{}", "a.wav{}0.5{}1{}knock{}", "{}{}{}{}", "b.wav{}{}{}{}"]
+    content = "\ufeff" + ends.join(row.replace("{}", separator) for row in rows) + ends
+    assert read_strong(text("strong.csv", content)) == {"a.wav": [Event("knock", 0.5, 1.0)], "b.wav": []}
+
+
+def test_a_csv_of_commas_has_sequences_in_quotes(text):
+    path = text("s.csv", 'filename,event_sequence\na.wav,"knock,speech"\nb.wav,knock\n')
+    assert read_sequential(path) == {"a.wav": ["knock", "speech"], "b.wav": ["knock"]}
+
+
+def test_doubled_quotes_are_one(text):
+    path = text("s.tsv", SEQUENTIAL + 'a.wav\t"""big"" bang, 5"" pipe"\nb.wav\t5" pipe\n')
+    assert read_sequential(path) == {"a.wav": ['"big" bang', '5" pipe'], "b.wav": ['5" pipe']}
+
+
 def test_strong_events_are_sorted_by_onset(text):
     path = text(
         "strong.tsv", "filename\tonset\toffset\tevent_label\na.wav\t2\t3\tknock\na.wav\t0\t9\tcough\n"
     )
     assert [event.label for event in read_strong(path)["a.wav"]] == ["cough", "knock"]
-
-
-SEQUENTIAL = "filename\tevent_sequence\n"
-STRONG = "filename\tonset\toffset\tevent_label\n"
 
 
 @pytest.mark.parametrize(
@@ -203,12 +266,78 @@ STRONG = "filename\tonset\toffset\tevent_label\n"
             SEQUENTIAL.encode() + b"a.wav\tcough\nb\xe9.wav\tcough\n",
             ", line 3: is not UTF-8 (byte 0xe9); save the file as UTF-8",
         ),
+        (
+            read_sequential,
+            (SEQUENTIAL + "a.wav\tcough\n").encode("utf-16"),
+            ": is UTF-16 ('Unicode text' of a spreadsheet?); save the file as UTF-8",
+        ),
+        (
+            read_sequential,
+            SEQUENTIAL + "a.wav\tcough\nb.wav\tcou\0gh\n",
+            ", line 3: holds a NUL character (not a text file?)",
+        ),
+        (
+            read_sequential,
+            SEQUENTIAL + 'a.wav\t"cough\nknock"\n',
+            ", line 2: a quotation mark is opened and not closed in '\"cough' (a cell with a line break? one "
+            "that is meant is doubled, and its cell put into quotation marks)",
+        ),
+        (
+            read_sequential,
+            SEQUENTIAL + 'a.wav\t"cough","knock"\n',
+            ", line 2: expected a tab after the quotation mark that closes a cell, got ',\"knock\"' (leave "
+            "such marks out, or double those inside the cell)",
+        ),
+        (
+            read_sequential,
+            "filename;event_sequence\na.wav;cough\n",
+            ", line 1: expected tab-separated columns 'filename', 'event_sequence', but 'filename', "
+            "'event_sequence' are missing in 'filename;event_sequence' (semicolons for tabs?)",
+        ),
+        (
+            read_strong,
+            STRONG + "a.wav\t0\t1\tcough;knock\n",
+            ", line 2: an event has one label, got 'cough;knock'; write a row for each event (a label holds "
+            "no comma or semicolon)",
+        ),
+        (
+            read_strong,
+            STRONG + "a.wav\t0\t1_0\tcough\n",
+            ", line 2: offset must be a number of seconds, got '1_0'",
+        ),
+        (
+            read_sequential,
+            SEQUENTIAL + "a.wav\tcou\x1b[2Jgh\n",
+            ", line 2: label 'cou\\x1b[2Jgh' is not one of the 3 classes (did you mean 'cough'?)",
+        ),
+        (
+            read_folds,
+            "filename\tfold\na.wav\t1\nb.wav\t" + 5000 * "9" + "\n",
+            ", line 3: fold must be a whole number of at most 1000000, got '"
+            + 99 * "9"
+            + "... (5002 characters)",
+        ),
     ],
 )
 def test_bad_input_is_named_by_path_and_line(text, reader, content, message):
     path = text("labels.tsv", content)
     with pytest.raises(DataError, match="^" + re.escape(f"{path}{message}") + "$"):
-        reader(path, CLASSES)
+        reader(path, CLASSES) if reader is not read_folds else reader(path)
+
+
+def test_a_csv_row_with_bare_commas_says_what_to_do(text):
+    path = text("s.csv", "filename,event_sequence\na.wav,knock,speech\n")
+    message = (
+        f"{path}, line 2: expected 2 comma-separated fields, got 3 in 'a.wav,knock,speech' (put a cell that "
+        "holds a comma into quotation marks)"
+    )
+    with pytest.raises(DataError, match="^" + re.escape(message) + "$"):
+        read_sequential(path)
+
+
+def test_whatever_a_parser_raises_names_the_file():
+    with pytest.raises(DataError, match=re.escape(r"no\x00.tsv: cannot be read (ValueError: embedded null")):
+        read_strong("no\0.tsv")
 
 
 @pytest.mark.parametrize("fold", ["0", "-1", "1.5", "one", ""])
@@ -225,11 +354,43 @@ def test_a_missing_file_is_named(tmp_path):
         read_strong(tmp_path / "no.tsv")
 
 
-@pytest.mark.parametrize("label", ["", "a,b", "a;b", " a"])
+@pytest.mark.parametrize("label", ["", "a,b", "a;b", " a", 1, None, b"a", float("nan")])
 def test_a_label_that_cannot_be_read_back_is_not_written(tmp_path, label):
     path = tmp_path / "sequential.tsv"
-    with pytest.raises(DataError, match=re.escape(f"{path}: label {label!r} cannot be written")):
+    with pytest.raises(DataError, match=re.escape(f"{path}: label {label!r} ")):
         write_sequential(path, {"a.wav": [label]})
+    with pytest.raises(DataError, match=re.escape(f"{path}: label {label!r} ")):
+        write_weak(path, {"a.wav": ["b", label]})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("write", "labels", "message"),
+    [
+        (write_sequential, {"a.wav": "knock"}, ": labels of a clip must be a list of labels, got 'knock'"),
+        (write_sequential, {7: ["a"]}, ", row 0: filename 7 is no text but int; convert it by str() first"),
+        (write_sequential, {"": ["a"]}, ", row 0: filename is empty"),
+        (
+            write_sequential,
+            {"\udce9.wav": []},
+            ", row 0: filename '\\udce9.wav' cannot be written as UTF-8; rename it",
+        ),
+        (write_sequential, {"a\0.wav": []}, ", row 0: filename 'a\\x00.wav' holds a tab"),
+        (write_folds, {"a.wav": 1.5}, ": 'a.wav': fold must be a whole number, got 1.5"),
+        (write_folds, {"a.wav": 0}, ": 'a.wav': fold must be a whole number of at least 1, got '0'"),
+        (
+            write_strong,
+            {"a.wav": [Event("b", float("nan"), 1)]},
+            ": 'a.wav': a time must be a number of seconds of at least 0, got nan",
+        ),
+        (write_strong, {"a.wav": [Event("b", 2, 1)]}, ": 'a.wav': onset 2 s is after offset 1 s"),
+        (write_strong, {"a.wav": [Event("b", "x", 1)]}, ": 'a.wav': a time must be a number of seconds"),
+    ],
+)
+def test_what_cannot_be_read_back_is_not_written(tmp_path, write, labels, message):
+    path = tmp_path / "table.tsv"
+    with pytest.raises(DataError, match="^" + re.escape(f"{path}{message}")):
+        write(path, labels)
     assert not list(tmp_path.iterdir())
 
 

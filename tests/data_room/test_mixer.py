@@ -283,12 +283,33 @@ class TestMistakes:
         with pytest.raises(DataError, match=r"the recipe takes samples .* \(has the recording changed\?\)"):
             mixer.render([replace(parts[0], onset=0.0, offset=5.0)])
 
+    def test_noise_that_the_recordings_do_not_have(self, events_folder):
+        mixer = Mixer(events_folder, noise=events_folder, events_per_clip=1)
+        *_, noise = mixer.mix(0).parts
+        with pytest.raises(
+            DataError, match=r"the recipe begins at sample 1000000000000, but the loop has \d+ "
+        ):
+            mixer.render([replace(noise, start=10**12)])
+        with pytest.raises(DataError, match="the recipe has noise from 1 s on, but it fills a clip"):
+            mixer.render([replace(noise, onset=1.0)])
+
+    def test_a_sound_listed_twice(self, synthetic, tmp_path):
+        path = tmp_path / "recipe.tsv"
+        write_recipe(path, {"a.flac": synthetic.mix(0).parts[:1] * 2})
+        with pytest.raises(DataError, match=f"^{path}, line 3: the same sound of 'a.flac' is there twice$"):
+            read_recipe(path)
+
     @pytest.mark.parametrize(
         ("column", "value", "message"),
         [
             ("onset", "soon", "could not convert string to float: 'soon'"),
             ("sign", "0", "is no part of a mixture (expected a filename and a source"),
             ("gain_db", "inf", "is no part of a mixture"),
+            ("gain_db", "1e308", "is no part of a mixture"),
+            ("tilt_db", "0,1e308", "is no part of a mixture"),
+            ("seed", "0,-1", "is no part of a mixture"),
+            ("offset", "1e308", "is no part of a mixture"),
+            ("start", 5000 * "9", "Exceeds the limit (4300 digits) for integer string conversion"),
         ],
     )
     def test_a_malformed_recipe(self, synthetic, tmp_path, column, value, message):

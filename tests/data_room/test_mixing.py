@@ -195,6 +195,73 @@ def test_settings_that_are_no_toml_or_incomplete(tmp_path):
         remix(dataset.path, tmp_path / "again")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('protocol = "paper"', 'protocol = "fair"', "protocol must be one of 'paper', 'honest', got 'fair'"),
+        ("folds = 2", "folds = 1", "folds must be at least 2, got 1"),
+        ("seed = 0", 'seed = "a"', "seed must be an integer, got 'a'"),
+        ('events = "synthetic"', "events = [1]", "events must be the name of a folder, got [1]"),
+        ("gain_db = 3.0", "gain_db = 1e308", "gain_db must be at most 100, got 1e+308"),
+        ("snr_db = [20.0, 20.0]", "snr_db = [20.0, 1e308]", "snr_db must be at most 200, got 1e+308"),
+        ("snr_db = [20.0, 20.0]", "snr_db = {}", "snr_db[0] must be a number, got {}"),
+        (
+            "events_per_clip = [1, 3]",
+            "events_per_clip = [1]",
+            "cannot be read (ValueError: not enough values",
+        ),
+        ("sample_rate = 16000", "sample_rate = 0.5", "sr must be an integer, got 0.5"),
+        ("[mix]", "[mixed]", "'mix' is missing, so it cannot be mixed again"),
+        ('[mix]\nprotocol = "paper"', "mix = 3\n[mixed]", "mix must be a table of settings, got 3"),
+        ("classes = [", "classes = [1, ", "classes must be a list of strings, got [1, "),
+    ],
+)
+def test_wrong_settings_name_the_file(tmp_path, old, new, message):
+    path = mix_dataset("synthetic", tmp_path / "out", **SMALL).path / "dataset.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(DataError, match="^" + re.escape(f"{path}: {message}")):
+        open_mixer(path.parent)
+
+
+def test_a_folder_of_a_strange_name_is_shown_escaped(tmp_path):
+    path = mix_dataset("synthetic", tmp_path / "out", **SMALL).path / "dataset.toml"
+    path.write_text(path.read_text().replace('"white"', r'"\u0000\u001b"'))
+    with pytest.raises(
+        DataError, match="^" + re.escape(rf"{path.parent}/\x00\x1b: no such folder; expected")
+    ):
+        open_mixer(path.parent)
+
+
+def test_what_the_caller_asks_for_is_not_blamed_on_the_settings(tmp_path):
+    dataset = mix_dataset("synthetic", tmp_path / "out", **SMALL)
+    assert open_mixer(dataset.path, sr=8000, events_per_clip=(1, 2)).sr == 8000
+    with pytest.raises(ParameterError, match=r"^events_per_clip asks for 20 different classes"):
+        open_mixer(dataset.path, events_per_clip=(1, 20))
+
+
+@pytest.mark.parametrize("name", ["../evil.flac", "/tmp/evil.flac", "a/b.flac", "..", "a\\b.flac"])
+def test_a_recipe_writes_nowhere_else(tmp_path, name):
+    dataset = mix_dataset("synthetic", tmp_path / "out", **SMALL)
+    path = dataset.path / "recipe.tsv"
+    path.write_text(path.read_text().replace("mix_0.flac", name, 1))
+    message = f"{path}, line 2: filename must be the name of a file without folders, got {name!r}"
+    with pytest.raises(DataError, match="^" + re.escape(message) + "$"):
+        remix(dataset.path, tmp_path / "deep" / "again")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out"]
+
+
+def test_folders_whose_names_are_not_utf_8_are_named(tmp_path, events_folder):
+    (events_folder / "bell" / "bell0.wav").rename(events_folder / "bell" / "bell\udce90.wav")
+    message = r"bell/bell\udce90.wav: this name is not UTF-8; rename the file or folder"
+    with pytest.raises(DataError, match="^" + re.escape(message) + "$"):
+        mix_dataset(events_folder, tmp_path / "out", **SMALL)
+    root = events_folder.rename(tmp_path / "\udce9")
+    with pytest.raises(DataError, match=re.escape(r"/\udce9: this name is not UTF-8")):
+        mix_dataset(root, tmp_path / "out", **SMALL)
+
+
 def test_classes_can_be_chosen(tmp_path):
     dataset = mix_dataset("synthetic", tmp_path / "out", classes=["knock", "alert", "cough"], **SMALL)
     assert dataset.classes == ("alert", "cough", "knock")

@@ -98,13 +98,44 @@ class TestFolders:
                 "path,cv_fold\nbell/bell0.wav,A\n",
                 ", line 2: fold must be a whole number of at least 1, got 'A'",
             ),
+            (
+                "path,cv_fold\nbell/bell0.wav," + 5000 * "1" + "\n",
+                ", line 2: fold must be a whole number of at most 1000000, got '"
+                + 99 * "1"
+                + "... (5002 characters)",
+            ),
+            ("path,class,path\n", ", line 1: column 'path' is there twice"),
+            ("path;class\nbell/bell0.wav\n", ", line 2: expected 2 semicolon-separated fields"),
+            (f"path\n{'x' * 5000}\n", f", line 2: '{'x' * 99}... (5002 characters) does not exist"),
+            (
+                'path\n"' + 140000 * "x" + '"\n',
+                ", line 2: cannot be read (Error: field larger than field limit (131072))",
+            ),
+            ("path\nbell/\0.wav\n", ", line 2: holds a NUL character (not a text file?)"),
+            ("path\nbell/\udce9.wav\n", ", line 2: is not UTF-8 (byte 0xe9); save the file as UTF-8"),
         ],
     )
     def test_a_wrong_manifest_is_named_by_line(self, events_folder, rows, message):
         path = events_folder / "manifest.csv"
-        path.write_text(rows)
+        path.write_bytes(rows.encode("utf-8", "surrogateescape"))
         with pytest.raises(DataError, match="^" + re.escape(f"{path}{message}") + "$"):
             open_source(events_folder)
+
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_a_manifest_as_spreadsheets_write_it(self, events_folder, separator):
+        table = f'\ufeffpath{separator}source_id\r\nbell/bell0.wav{separator}"tape, 1; side ""A"""\r\n'
+        (events_folder / "manifest.csv").write_bytes(table.encode())
+        assert open_source(events_folder).source_id("bell/bell0.wav") == 'tape, 1; side "A"'
+
+    def test_esc50_that_lists_a_file_twice(self, tmp_path, write_sound):
+        write_sound(tmp_path / "audio" / "1-1-A-0.wav")
+        (tmp_path / "meta").mkdir()
+        table = tmp_path / "meta" / "esc50.csv"
+        table.write_text("filename,fold,category,src_file\n" + "1-1-A-0.wav,1,dog,1\n" * 2)
+        with pytest.raises(
+            DataError, match=re.escape(f"{table}, line 3: filename '1-1-A-0.wav' is there twice")
+        ):
+            open_source(tmp_path)
 
     def test_a_missing_folder(self, tmp_path):
         message = f"{tmp_path / 'none'}: no such folder; expected a folder of class folders (cough/*.wav)"

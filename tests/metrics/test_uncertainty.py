@@ -2,9 +2,18 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctctag.exceptions import ParameterError
-from ctctag.metrics import auc, bootstrap_interval, compare_systems, exact_sequence_rate, sequence_error_rate
+from ctctag.metrics import (
+    auc,
+    bootstrap_interval,
+    compare_systems,
+    exact_sequence_rate,
+    order_accuracy,
+    sequence_error_rate,
+)
 
 
 def share(truth, answers):
@@ -60,6 +69,87 @@ def test_undefined_resamples_are_left_out():
     nothing = bootstrap_interval(lambda t: float("nan"), truth, n_resamples=5)
     assert nothing.n_resamples == 0
     assert np.isnan([nothing.low, nothing.high]).all()
+
+
+@pytest.mark.parametrize("worst", [np.inf, -np.inf])
+def test_an_end_among_infinite_resamples_is_infinite(worst):
+    """One clip of 20 is infinite and drawn in two resamples of three; every mean with it is infinite."""
+    values = np.append(np.random.default_rng(0).standard_normal(19), worst)
+    interval = bootstrap_interval(np.mean, values, n_resamples=200)
+    ends = {interval.low, interval.high}
+    assert worst in ends
+    assert sum(map(np.isfinite, ends)) == 1
+    assert interval.n_resamples == 200
+
+
+@given(
+    st.lists(st.floats(-9, 9) | st.sampled_from([np.inf, -np.inf, np.nan]), min_size=1, max_size=40),
+    st.floats(0.01, 0.99),
+)
+def test_ends_are_those_of_the_order_statistics(drawn, confidence):
+    values = iter([0.0, *drawn])
+    interval = bootstrap_interval(lambda _: next(values), [1], n_resamples=len(drawn), confidence=confidence)
+    defined = np.sort([value for value in drawn if not np.isnan(value)])
+    assert interval.n_resamples == len(defined)
+    if not len(defined):
+        assert np.isnan([interval.low, interval.high]).all()
+        return
+    for end, share in ((interval.low, (1 - confidence) / 2), (interval.high, (1 + confidence) / 2)):
+        place = share * (len(defined) - 1)
+        below, above = defined[int(np.floor(place))], defined[int(np.ceil(place))]
+        if np.isfinite([below, above]).all():
+            assert end == pytest.approx(below + (above - below) * (place % 1), abs=1e-9)
+        else:
+            assert end in (below, above)
+            if abs(place % 1 - 0.5) > 1e-6:
+                assert end == (above if place % 1 > 0.5 else below)
+    assert interval.low <= interval.high
+
+
+def test_one_infinite_resample_of_many_moves_no_end():
+    values = iter([0.5, *np.linspace(0, 1, 99), np.inf])
+    interval = bootstrap_interval(lambda _: next(values), [1], n_resamples=100, confidence=0.9)
+    assert interval.high == pytest.approx(94.05 / 98)
+
+
+def test_an_undefined_difference_is_not_significant():
+    truth = [["a"]] * 20  # one label each: no pair whose order could be right
+    comparison = compare_systems(order_accuracy, truth, [["a"]] * 20, [["b"]] * 20, n_resamples=20)
+    assert np.isnan([comparison.difference, comparison.p_value, comparison.low, comparison.high]).all()
+
+
+def test_two_infinite_scores_have_no_difference():
+    comparison = compare_systems(lambda t, x: np.inf, [1] * 5, [1] * 5, [0] * 5, n_resamples=20)
+    assert np.isnan([comparison.difference, comparison.p_value]).all()
+
+
+def test_an_infinite_difference_of_one_clip_is_not_significant():
+    """Exchanging answers turns it round as often as not: it is never larger than before."""
+    a = np.append(np.zeros(9), np.inf)
+    comparison = compare_systems(
+        lambda t, x: float(np.mean(x)), np.zeros(10), a, np.zeros(10), n_resamples=99
+    )
+    assert comparison.difference == np.inf
+    assert comparison.p_value == 1
+    assert (comparison.low, comparison.high) == (0, np.inf)
+
+
+def test_undefined_exchanges_are_left_out():
+    """A system with both 8 and 9 has no score, so half of the exchanges have no difference."""
+
+    def mean(truth, answers):
+        return float("nan") if 9 in answers and 8 in answers else float(np.mean(answers))
+
+    a, b = np.array([9.0, 1, 1, -1, 1, -1, 1]), np.array([0.0, 8, 0, 0, 0, 0, 0])
+    comparison = compare_systems(mean, np.zeros(7), a, b, n_resamples=4000)
+    every = []
+    for bits in range(128):
+        exchanged = np.array([bits >> i & 1 for i in range(7)], bool)
+        every.append(mean(0, np.where(exchanged, b, a)) - mean(0, np.where(exchanged, a, b)))
+    every = np.array(every)
+    exact = np.mean(np.abs(every[~np.isnan(every)]) >= abs(comparison.difference) - 1e-12)
+    assert np.isnan(every).sum() == 64
+    assert comparison.p_value == pytest.approx(exact, abs=0.04)
 
 
 def test_sequences_may_be_compared():

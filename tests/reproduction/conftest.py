@@ -31,6 +31,12 @@ def plan() -> Plan:
 
 
 @pytest.fixture(scope="session")
+def make_plan():
+    """Return the function that makes a small plan, with changes if wanted."""
+    return small_plan
+
+
+@pytest.fixture(scope="session")
 def experiment(tmp_path_factory) -> Path:
     """Return the folder of a finished experiment. Do not change it."""
     folder = tmp_path_factory.mktemp("experiment")

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ctctag.data import Mixer
 from ctctag.exceptions import DataError, ParameterError
 from ctctag.experiment.reproduction import Plan
 
@@ -44,6 +45,27 @@ def test_features_have_the_rate_of_the_clips(protocol, usual):
     assert other.log_mel().n_frames(220500) == 240
     assert "sample-rate" not in Plan.of_protocol(protocol, sr=usual).command
     assert Plan.quick(protocol, sr=8000).mix["clip_seconds"] == 6.0
+
+
+@pytest.mark.parametrize("protocol", ["paper", "honest"])
+@pytest.mark.parametrize("make", [Plan.of_protocol, Plan.quick])
+def test_fresh_clips_can_be_mixed(protocol, make):
+    """As many events as they may have fit into a clip at their longest."""
+    plan = make(protocol)
+    events = plan.config("crnn-ctc").fresh_events
+    Mixer("synthetic", **plan.mixer_options() | ({"events_per_clip": events} if events else {}))
+
+
+@pytest.mark.parametrize(
+    ("plan", "events", "noise", "command"),
+    [
+        (Plan.quick(), "synthetic", "white", "ctctag reproduce synthetic OUT --quick"),
+        (Plan.quick("honest"), "synthetic", "white", "ctctag reproduce synthetic OUT --protocol honest"),
+        (Plan(), "recordings", "recordings", "ctctag reproduce EVENTS OUT --noise BACKGROUNDS"),
+    ],
+)  # fmt: skip
+def test_a_plan_knows_its_command_on_other_sounds(plan, events, noise, command):
+    assert plan.command_on(events, noise).startswith(command)
 
 
 def test_epochs_come_with_patience():

@@ -10,10 +10,12 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ctctag.exceptions import CtctagError, ParameterError
-from ctctag.experiment.reproduction import finished_cells, write_report
+from ctctag.experiment.reproduction import Plan, cell_folder, finished_cells, write_report
+from ctctag.experiment.reproduction.choices import choices_table
 from ctctag.experiment.reproduction.paper_figures import CLASSES, TABLE_1_1, TABLE_1_2
 from ctctag.experiment.reproduction.peaks import inside, peak_positions
 from ctctag.experiment.reproduction.scores import Results, fold_mean
+from ctctag.experiment.reproduction.wording import origin_of, title
 
 FILES = [
     "README.md", "cells.csv", "class_auc.csv", "comparisons.csv", "index.html", "intervals.csv", "order.csv",
@@ -139,6 +141,117 @@ def test_what_is_missing_is_named(experiment, plan, tmp_path):
     assert "were not at hand" in text
     found = json.loads((tmp_path / "report" / "results.json").read_text())
     assert found["systems"]["crmp"]["auc"][1] is None
+
+
+@pytest.fixture
+def report_of(experiment, make_plan, tmp_path, monkeypatch):
+    """Write the report of the same cells as if their clips had been mixed from other sounds."""
+    monkeypatch.setattr("ctctag.experiment.reproduction.report.find_spec", lambda name: None)  # no pictures
+
+    def write(protocol, events, noise, **changes):
+        make_plan(protocol=protocol, **changes).save(tmp_path)
+        for cell in finished_cells(make_plan(**changes), experiment):
+            place = cell_folder(tmp_path, cell.system, cell.fold)
+            place.mkdir(parents=True)
+            data = cell.data | {"events": events, "noise": noise}
+            replace(cell, protocol=protocol, data=data).save(place)
+        write_report(tmp_path, resamples=5)
+        return (tmp_path / "report" / "README.md").read_text()
+
+    return write
+
+
+CAUTION = "This is not a replication of the paper: "
+HEARD = {
+    "synthetic": "Every event is made anew by the synthesiser: training heard no event of a test clip.",
+    "known": "a recording that a test clip is mixed from may be heard in training, too",
+    "unknown": "training heard no recording of a test clip's events",
+    "white": "The background is white noise, made anew for each clip.",
+    "known noise": "The background is recorded: training may hear a test clip's, too.",
+    "unknown noise": "The background is recorded and folded, too: training heard none of a test clip's.",
+    "no noise": "There is no background.",
+}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "events", "noise", "says"),
+    [
+        ("paper", "synthetic", "white", ["synthetic", "white"]),
+        ("honest", "synthetic", "white", ["synthetic", "white"]),
+        ("paper", "synthetic", "recordings", ["synthetic", "known noise"]),
+        ("paper", "recordings", "white", ["known", "white"]),
+        ("paper", "recordings", "recordings", ["known", "known noise"]),
+        ("honest", "recordings", "white", ["unknown", "white"]),
+        ("honest", "recordings", "recordings", ["unknown", "unknown noise"]),
+        ("honest", "recordings", "none", ["unknown", "no noise"]),
+    ],
+)
+def test_it_says_what_training_heard_and_no_more(report_of, protocol, events, noise, says):
+    text = report_of(protocol, events, noise)
+    assert {name for name, sentence in HEARD.items() if sentence in text} == set(says)
+    synthetic = events == "synthetic"
+    assert text.startswith("# The paper's systems on synthetic sounds: not a replication\n") == synthetic
+    assert (CAUTION + "the sounds are synthetic, clips are shorter" in text) == synthetic
+    assert ("ctctag reproduce synthetic OUT" in text) == synthetic
+    assert ("--noise BACKGROUNDS" in text) == (noise == "recordings")
+    assert ("recordings are understood" in text) == (not synthetic)
+
+
+def test_what_was_chosen_is_what_was_done(report):
+    """Not what the whole experiment would have done."""
+    text = (report / "README.md").read_text()
+    rows = dict(re.findall(r"^\| ([a-zA-Z -]+) \| [^|]* \| ([^|]*) \|$", text, re.MULTILINE))
+    assert rows["features"].startswith(
+        "16 kHz, STFT 1024 Hamming, hop 664, no centring: 71 frames for 3 s; 32"
+    )
+    assert rows["pooling"] == "in frequency only, so that all 71 frames reach the output"
+    assert rows["network"] == "preset tiny: 3 × 3 convolutions of 8, 16, 32, 32 maps, BiGRU 32"
+    assert rows["optimiser"] == "Adam, one cycle up to 0.006 and back, at most 3 epochs"
+    assert rows["noise"] == "white at 20 dB"
+    assert rows["events"] == "1 to 3 different classes, cut to 0.8 s, never overlapping"
+    assert rows["listening"] == "CRMP: the same; CRNN-CTC: 2 times, parts of a hop apart, and the mean"
+    assert rows["decoding"].startswith("of the labellings that a beam search finds, the one likeliest by")
+    assert rows["loss"] == "the same; and 1 times CRMP's, of outputs of its own"
+    assert rows["folds"] == "over clips, no two of which share an event"
+
+
+def test_choices_of_the_whole_experiment_are_the_documented_ones():
+    sounds = {"events": "recordings", "noise": "recordings"}
+    rows = {row[0]: row[2] for row in choices_table(Plan.of_protocol("honest"), sounds, 16).rows}
+    assert rows["features"].startswith(
+        "32 kHz, STFT 2048 Hamming, hop 1328, no centring: 240 frames for 10 s; 64"
+    )
+    assert rows["optimiser"] == (
+        "AdamW, one cycle up to 0.003 and back, at most 20 epochs, moving average of the weights"
+    )
+    assert rows["noise"] == "recorded backgrounds at 20 dB"
+    assert rows["events"] == (
+        "1 to 4 different classes, cut to 2 s, never overlapping; trained on 2400 clips of 2 to 5 events "
+        "mixed afresh for every epoch"
+    )
+    assert rows["decoding"].endswith("; the blank's bias lowered by 0.5 after training")
+    assert "0.2 times the distance between" in rows["loss"]
+    assert title(Plan.of_protocol("honest"), sounds) == "The paper's experiment, again"
+
+
+def test_it_names_the_systems_that_it_has(report_of):
+    text = report_of("paper", "synthetic", "white", systems=("crmp",))
+    assert "\nCRMP says which sounds occur in mixtures. Each is trained" in text
+    assert "CRNN-CTC" not in text.partition("## What the paper leaves open")[0].replace(
+        "a trained CRNN-CTC", ""
+    )
+
+
+def test_cells_that_do_not_know_their_sounds_ask_the_clips(experiment, plan, tmp_path):
+    cells = finished_cells(plan, experiment)
+    for cell in cells:
+        del cell.data["events"], cell.data["noise"]
+    assert origin_of(cells, experiment, plan) == {"events": "synthetic", "noise": "white"}
+    assert origin_of(cells, tmp_path, plan) == {"events": "recordings", "noise": "white"}
+
+
+def test_results_json_says_so_too(report):
+    assert json.loads((report / "results.json").read_text())["caution"].startswith(CAUTION)
 
 
 def test_nothing_to_report(plan, tmp_path):

@@ -14,7 +14,15 @@ import pytest
 
 from ctctag.audio import write_audio
 from ctctag.exceptions import CtctagError, DataError, ParameterError
-from ctctag.experiment.reproduction import Plan, cell_folder, finished_cells, run_experiment
+from ctctag.experiment.reproduction import (
+    Cell,
+    Plan,
+    cell_folder,
+    finished_cells,
+    run_cell,
+    run_experiment,
+    write_report,
+)
 from ctctag.training import Trainer
 
 TIMINGS = ("seconds", "clips_per_second")
@@ -81,6 +89,68 @@ def test_cells_of_other_clips_are_refused(experiment, plan, tmp_path):
     )
     with pytest.raises(DataError, match=re.escape(message) + "$"):
         run_experiment(plan, tmp_path / "other", "synthetic", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": {"epochs": 9}}, "training.epochs was 9 and is now 3"),
+        ({"config": {"seed": 9}}, "training.seed was 9 and is now 1"),
+        ({"protocol": "honest"}, "protocol was 'honest' and is now 'paper'"),
+        ({"system": "crap", "config": {"system": "crap"}}, "system was 'crap' and is now 'crmp'"),
+        ({"fold": 1}, "fold was 1 and is now 2"),
+        ({"data": {"clips": 25}}, "clips was 25 and is now 24"),
+        ({"features": {"n_mels": 64}}, "features was {"),
+    ],
+)
+def test_cells_of_other_settings_are_refused(experiment, plan, tmp_path, change, message):
+    """A cell of another experiment, put here with its folder, is not taken for this one's."""
+    shutil.copytree(experiment, tmp_path / "other")
+    path = cell_folder(tmp_path / "other", "crmp", 2) / "cell.json"
+    cell = json.loads(path.read_text())
+    for name, value in change.items():
+        cell[name] = cell[name] | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(cell))
+    start = f"{path.parent}: was made by other settings than {tmp_path / 'other' / 'experiment.json'} says: "
+    wanted = "^" + re.escape(start + message) + ".*; remove it to measure it again$"
+    with pytest.raises(DataError, match=wanted):
+        run_experiment(plan, tmp_path / "other", "synthetic", quiet=True)
+    with pytest.raises(DataError, match=wanted):
+        write_report(tmp_path / "other")
+    with pytest.raises(DataError, match=wanted):
+        run_cell(tmp_path / "other", "crmp", 2)
+
+
+def test_settings_without_a_part_in_the_system_may_differ(experiment, plan, tmp_path):
+    """As those of a version that did not know them; CRNN-CTC, which they are for, is held to them."""
+    shutil.copytree(experiment, tmp_path / "other")
+    for system in ("crmp", "crnn-ctc"):
+        path = cell_folder(tmp_path / "other", system, 1) / "cell.json"
+        cell = json.loads(path.read_text())
+        del cell["config"]["consistency"], cell["features"]
+        cell["config"] |= {"decoder": "beam", "blank_penalty": 0.5}
+        path.write_text(json.dumps(cell))
+    assert len(finished_cells(replace(plan, systems=("crmp",)), tmp_path / "other")) == 2
+    with pytest.raises(DataError, match=r"training.blank_penalty was 0.5 and is now 0.0"):
+        finished_cells(plan, tmp_path / "other")
+
+
+def test_a_cell_of_settings_that_are_none_is_named(experiment, plan, tmp_path):
+    shutil.copytree(experiment, tmp_path / "other")
+    path = cell_folder(tmp_path / "other", "crmp", 1) / "cell.json"
+    for config in ({"speed": 3}, {"epochs": "many"}, []):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"config": config}))
+        with pytest.raises(DataError, match="^" + re.escape(f"{path}: not a finished cell (")):
+            finished_cells(plan, tmp_path / "other")
+
+
+def test_probabilities_are_kept_as_they_were(experiment, plan, tmp_path):
+    """Rounded ones would tie, and the intervals be of other scores than the tables'."""
+    cell = finished_cells(plan, experiment)[0]
+    probs = np.random.default_rng(0).random((12, 16), np.float32) ** 9
+    probs[0, :2] = 1e-7, 1 - 6e-8
+    replace(cell, tag_probs=probs).save(tmp_path)
+    np.testing.assert_array_equal(Cell.read(tmp_path).tag_probs.astype(np.float32), probs)
 
 
 def test_other_recordings_than_the_clips_were_mixed_from_are_refused(experiment, plan, tmp_path):

@@ -1,6 +1,7 @@
 """One cell of the experiment: a system trained on all folds but one, and measured on that one."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from ctctag.experiment.machine import machine
 from ctctag.experiment.reproduction.plan import Plan
 from ctctag.models import DECODERS
 from ctctag.models.files import versions
-from ctctag.training import RunFolder, train_on_dataset
+from ctctag.training import RunFolder, TrainingConfig, train_on_dataset
 
-__all__ = ["Cell", "cell_folder", "run_cell"]
+__all__ = ["Cell", "cell_folder", "finished_cell", "origin", "run_cell"]
 
 _FILE = "cell.json"
+_AGAIN = "remove it to measure it again"
+# Settings that have no part in the systems that know no order.
+_OF_ORDER = {f"training.{name}" for name in ("tag_weight", "consistency", "blank_penalty", "decoder")}
 
 
 @dataclass
@@ -48,7 +52,7 @@ class Cell:
     onsets : list of list of (float, float)
         Onset and offset of each true event in seconds, as `targets`.
     tag_probs : ndarray, shape (N, n_classes)
-        Probability of each class in each test clip, to five digits.
+        Probability of each class in each test clip.
     history : list of dict
         The log of training (see `ctctag.training.Trainer`).
     epochs : int
@@ -56,11 +60,14 @@ class Cell:
     seconds : float
         What training took.
     config, versions, data : dict
-        Settings of the training, versions of the software, number and fingerprint of the clips.
+        Settings of the training, versions of the software, and of the clips their number, fingerprint, and
+        whether ``events`` and ``noise`` are recordings or made by the computer.
     machine : str
         Processor and threads.
     best_path : dict or None
         The scores of the best path of one listening, where `scores` are of another decoder.
+    features : dict or None
+        Settings of the features; None in a cell of a version that did not note them.
     """
 
     system: str
@@ -83,10 +90,13 @@ class Cell:
     data: dict[str, Any]
     machine: str
     best_path: dict[str, Any] | None = None
+    features: dict[str, Any] | None = None
 
     def save(self, folder: Path) -> None:
         """Write ``cell.json``, whole or not at all."""
-        values = asdict(self) | {"tag_probs": np.asarray(self.tag_probs, np.float64).round(5).tolist()}
+        # The shortest decimals that tell float32 apart: rounded ones would tie, and give another AUC.
+        probs = [[float(str(value)) for value in row] for row in np.asarray(self.tag_probs, np.float32)]
+        values = asdict(self) | {"tag_probs": probs}
         with atomic_path(folder / _FILE) as temporary:
             temporary.write_text(json.dumps(values, separators=(",", ":")) + "\n", encoding="utf-8")
 
@@ -106,12 +116,51 @@ class Cell:
         except FileNotFoundError:
             return None
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a finished cell ({error}); remove it to measure it again") from None
+            raise DataError(f"{path}: not a finished cell ({error}); {_AGAIN}") from None
 
 
 def cell_folder(folder: Path, system: str, fold: int) -> Path:
     """Return the folder of a cell: a training run, and ``cell.json`` when it is finished."""
     return folder / "cells" / f"{system}-fold{fold}"
+
+
+def origin(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return of ``events`` and ``noise`` whether they are recordings or made, from a ``dataset.toml``."""
+    mix = settings.get("mix", {})
+    made = {name: mix.get(name) for name in ("events", "noise")}
+    return {name: of if of in ("synthetic", "white", "none") else "recordings" for name, of in made.items()}
+
+
+def finished_cell(plan: Plan, folder: Path, system: str, fold: int) -> Cell | None:
+    """Return the finished cell of a system and a fold, or None.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or was trained or measured by other settings than the plan's; the message names
+        the first that differs.
+    """
+    place = cell_folder(folder, system, fold)
+    cell = Cell.read(place)
+    if cell is None:
+        return None
+    try:
+        then = {"system": cell.system, "fold": cell.fold, "protocol": cell.protocol}
+        then |= {"clips": cell.data["clips"], "features": cell.features}
+        # with what an older version did not know
+        then |= {f"training.{name}": v for name, v in TrainingConfig.from_dict(cell.config).to_dict().items()}
+    except Exception as error:  # whatever stands there in place of settings
+        raise DataError(f"{place / _FILE}: not a finished cell ({error}); {_AGAIN}") from error
+    now = {"system": system, "fold": fold, "protocol": plan.protocol, "clips": plan.clips}
+    now |= {"features": cell.features and plan.log_mel().to_dict()}
+    now |= {f"training.{name}": value for name, value in plan.config(system).to_dict().items()}
+    for name in now:
+        if then[name] != now[name] and not (name in _OF_ORDER and system != "crnn-ctc"):
+            raise DataError(
+                f"{place}: was made by other settings than {folder / 'experiment.json'} says: {name} was "
+                f"{then[name]!r} and is now {now[name]!r}; {_AGAIN}"
+            )
+    return cell
 
 
 def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = None) -> None:
@@ -133,11 +182,11 @@ def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = N
     """
     folder = Path(folder)
     place = cell_folder(folder, system, fold)
-    if Cell.read(place) is not None:
+    plan = Plan.read(folder)
+    if finished_cell(plan, folder, system, fold) is not None:
         return
     if threads is not None:
         set_num_threads(threads)
-    plan = Plan.read(folder)
     config = plan.config(system)
     dataset = Dataset.open(folder / "clips")
     run = train_on_dataset(dataset, place, config, fold=fold, log_mel=plan.log_mel(), resume=True)
@@ -171,8 +220,9 @@ def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = N
         seconds=sum(record["seconds"] for record in run.history),
         config=config.to_dict(),
         versions=versions(),
-        data={"clips": len(dataset), "fingerprint": found.data["fingerprint"]},
+        data={"clips": len(dataset), "fingerprint": found.data["fingerprint"], **origin(dataset.settings)},
         machine=machine(),
         best_path=best_path,
+        features=run.model.log_mel.to_dict(),
     ).save(place)
     RunFolder(place).checkpoint_path.unlink(missing_ok=True)  # the model and the log remain

@@ -124,7 +124,7 @@ class Plan:
         # so few steps need no restraint
         small |= {"ema": 0.9, "masks": False, "consistency": 0.0, "weight_decay": 0.0}
         if protocol == "honest":
-            small["fresh"] = 288
+            small |= {"fresh": 288, "fresh_events": [2, 4]}  # five would not fit into six seconds
         mix = {"clip_seconds": 6.0, "events_per_clip": [1, 3], "max_event_seconds": 1.5}
         usual: dict[str, Any] = {"clips": 640, "folds": 2, "mix": mix, "n_mels": 32}
         return cls.of_protocol(protocol, small | dict(training or {}), **usual | options)
@@ -141,7 +141,7 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The command line that carries out this plan.
+        """The command line that carries out this plan on recordings.
 
         Examples
         --------
@@ -150,9 +150,21 @@ class Plan:
         >>> Plan.of_protocol("honest", sr=16000).command
         'ctctag reproduce EVENTS OUT --protocol honest --noise BACKGROUNDS --sample-rate 16000'
         """
-        words = ["ctctag reproduce EVENTS OUT"]
+        return self.command_on("recordings", "recordings" if self.protocol == "honest" else "white")
+
+    def command_on(self, events: str, noise: str) -> str:
+        """Return the command line that carries out this plan on recorded or synthetic events, noise likewise.
+
+        Examples
+        --------
+        >>> Plan.quick("paper").command_on("synthetic", "white")
+        'ctctag reproduce synthetic OUT --quick'
+        """
+        words = ["ctctag reproduce", "EVENTS" if events == "recordings" else events, "OUT"]
         if self.protocol == "honest":
-            words.append("--protocol honest --noise BACKGROUNDS")
+            words.append("--protocol honest")
+        if noise == "recordings":
+            words.append("--noise BACKGROUNDS")
         usual = Plan.of_protocol(self.protocol)
         if set(self.mix) - {"sr"}:
             usual = Plan.quick(self.protocol)
@@ -168,6 +180,10 @@ class Plan:
     def log_mel(self) -> LogMel:
         """Return the features: the paper's frames, at the sample rate of the clips."""
         return LogMel.at_rate(self.mix.get("sr", LogMel.sr), n_mels=self.n_mels)
+
+    def mixer_options(self) -> dict[str, Any]:
+        """Return the parameters of `ctctag.data.Mixer` that are not its defaults."""
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in self.mix.items()}
 
     def mixed(self, folder: Path, source: Any, noise: Any, progress: Any = None) -> Dataset:
         """Return the experiment's clips in ``folder/clips``; they are mixed when they are not there.
@@ -190,7 +206,7 @@ class Plan:
             seed=self.seed,
             noise=noise,
             progress=progress,
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in self.mix.items()},
+            **self.mixer_options(),
         )
 
     # -- on disk -------------------------------------------------------------------------------------------

@@ -16,17 +16,16 @@ from ctctag.experiment.reproduction.plan import Plan
 from ctctag.experiment.reproduction.runner import finished_cells
 from ctctag.experiment.reproduction.scores import Results
 from ctctag.experiment.reproduction.tables import TABLES
+from ctctag.experiment.reproduction.wording import (
+    caution,
+    origin_of,
+    systems_sentence,
+    title,
+    what_was_heard,
+)
 from ctctag.training import RunFolder
 
 __all__ = ["write_report"]
-
-_PROTOCOLS = {
-    "paper": "Clips are drawn from all recordings and then folded, as in the paper: the recordings that a "
-    "test clip is mixed from are heard in training, too, in other mixtures. The figures say how well "
-    "mixtures of known recordings are understood.",
-    "honest": "Recordings are folded before anything is mixed: no recording of a test clip, event or "
-    "background, was heard in training. The figures say how well unknown recordings are understood.",
-}
 
 
 def write_report(
@@ -66,42 +65,44 @@ def write_report(
     cells = finished_cells(plan, folder)
     if not cells:
         raise CtctagError(f"{folder}: no cell is finished yet, so there is nothing to report")
-    results = Results(cells, plan.cells)
+    origin = origin_of(cells, folder, plan)
+    results = Results(cells, plan.cells, caution(plan, origin))
     out.mkdir(parents=True, exist_ok=True)
     write(out / "results.json", json.dumps(results.to_dict(), indent=1) + "\n")
 
     total = len(TABLES) + 1
     page = Page(
-        "The paper's experiment, again",
+        title(plan, origin),
         f"Protocol {plan.protocol}: {plan.clips} clips in {plan.folds} folds",
         out,
     )
     page.section("What is here")
+    if results.caution:
+        page.text(results.caution)
     page.text(
-        "Four systems say which sounds occur in mixtures; CRNN-CTC learns from their order, too, and says "
-        "it. Each is trained on all folds but one and measured on that one. The paper's figures stand beside "
-        "ours. " + _PROTOCOLS[plan.protocol]
+        f"{systems_sentence(results.systems)} Each is trained on all folds but one and measured on that one. "
+        f"The paper's figures stand beside ours. {what_was_heard(plan, origin)}"
     )
     if results.missing:
         names = ", ".join(f"{NAMES[system]} fold {fold}" for system, fold in results.missing)
         page.text(f"Not finished, and so not in any figure: {names}.")
     section = ""
-    for done, (name, (title, make)) in enumerate(TABLES.items()):
+    for done, (name, (heading, make)) in enumerate(TABLES.items()):
         if progress is not None:
             progress(done, total)
         table = make(results, resamples)
         if not table.rows:
             continue
-        if title != section:
-            page.section(title)
-        section = title
+        if heading != section:
+            page.section(heading)
+        section = heading
         page.table(table, name)
     _pictures(page, results, plan, folder)
     page.section("What the paper leaves open")
-    page.table(choices_table())
+    page.table(choices_table(plan, origin, len(results.classes)))
     page.table(check_table(), "paper_check")
     page.section("How this was made")
-    _settings(page, plan, cells)
+    _settings(page, plan, cells, origin)
     if progress is not None:
         progress(total, total)
     return page.save()
@@ -122,18 +123,19 @@ def _pictures(page: Page, results: Results, plan: Plan, folder: Path) -> None:
         if (path := RunFolder(cell_folder(folder, system, fold)).model_path).exists()
     }
     if not any(("crnn-ctc", fold) in models for fold in results.folds) or not (folder / "clips").exists():
-        page.text("Figures 1.1, 1.3 and 1.4 need the clips and a trained CRNN-CTC, which were not at hand.")
+        page.text(
+            "Figures 1.1, 1.3 and 1.4 need the clips and a trained CRNN-CTC, which were not at hand together."
+        )
         return
     for name, figure, caption in clip_pictures(results, Dataset.open(folder / "clips"), models):
         page.picture(name, figure, caption)
 
 
-def _settings(page: Page, plan: Plan, cells: list[Cell]) -> None:
-    first = cells[0]
-    shared = dict(first.config)
+def _settings(page: Page, plan: Plan, cells: list[Cell], origin: dict[str, str]) -> None:
+    shared = dict(cells[0].config)
     for cell in cells:
-        shared = {name: value for name, value in shared.items() if cell.config[name] == value}
-    page.code(plan.command)
+        shared = {name: value for name, value in shared.items() if cell.config.get(name) == value}
+    page.code(plan.command_on(**origin))
     page.text("Every system was trained with")
     page.code("\n".join(f"{name} = {value}" for name, value in shared.items()))
     for system in plan.systems:
@@ -141,6 +143,12 @@ def _settings(page: Page, plan: Plan, cells: list[Cell]) -> None:
         rest = {name: value for name, value in own.items() if name not in shared and name != "system"}
         if rest:
             page.text(f"{NAMES[system]}: " + ", ".join(f"{name} = {value}" for name, value in rest.items()))
-    page.text("On " + "; ".join(dict.fromkeys(cell.machine for cell in cells)) + "; with "
-              + software(first.versions)
-              + f". Fingerprint of the clips: {first.data['fingerprint']}.")  # fmt: skip
+    machines, programs, clips = (
+        "; ".join(dict.fromkeys(found))
+        for found in (
+            [cell.machine for cell in cells],
+            [software(cell.versions) for cell in cells],
+            [cell.data["fingerprint"] for cell in cells],
+        )
+    )
+    page.text(f"On {machines}; with {programs}. Fingerprint of the clips: {clips}.")

@@ -9,7 +9,7 @@ from ctctag._checks import check_integer
 from ctctag._threads import get_num_threads
 from ctctag.data import Features
 from ctctag.exceptions import CtctagError, DataError, ParameterError
-from ctctag.experiment.reproduction.cells import Cell, cell_folder, run_cell
+from ctctag.experiment.reproduction.cells import Cell, cell_folder, finished_cell, run_cell
 from ctctag.experiment.reproduction.plan import Plan
 from ctctag.experiment.reproduction.watch import watching
 
@@ -62,7 +62,7 @@ def run_experiment(
         If another experiment was begun in this folder, or both `jobs` and `scheduler` are given.
     DataError
         If a recording, a clip or a cell's file cannot be used, or a finished cell was measured on other
-        clips.
+        clips, or made by other settings.
     CtctagError
         If a process or worker that trained a cell is gone; what it had done is kept.
     """
@@ -76,7 +76,7 @@ def run_experiment(
     _check_clips(folder, finished_cells(plan, folder), dataset.fingerprint())
     Features.build(dataset, plan.log_mel(), progress=on_features)  # once, before many want them
     left = [
-        (system, fold) for system, fold in plan.cells if Cell.read(cell_folder(folder, system, fold)) is None
+        (system, fold) for system, fold in plan.cells if finished_cell(plan, folder, system, fold) is None
     ]
     with watching(plan, folder, left, quiet=quiet):
         if scheduler is not None:
@@ -90,8 +90,14 @@ def run_experiment(
 
 
 def finished_cells(plan: Plan, folder: str | Path) -> list[Cell]:
-    """Return those cells of the plan that are finished, in its order."""
-    cells = (Cell.read(cell_folder(Path(folder), system, fold)) for system, fold in plan.cells)
+    """Return those cells of the plan that are finished, in its order.
+
+    Raises
+    ------
+    DataError
+        If one cannot be read, or was made by other settings than the plan's.
+    """
+    cells = (finished_cell(plan, Path(folder), system, fold) for system, fold in plan.cells)
     return [cell for cell in cells if cell is not None]
 
 

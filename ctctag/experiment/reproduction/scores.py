@@ -30,6 +30,8 @@ class Results:
         Finished cells, of one protocol and one list of classes.
     wanted : sequence of (str, int), optional
         System and fold of every cell that was planned; by default of those that are there.
+    caution : str
+        Why the paper's figures do not compare, where they do not.
 
     Raises
     ------
@@ -37,10 +39,16 @@ class Results:
         If there is no cell, one comes twice, or they differ in protocol or classes.
     """
 
-    def __init__(self, cells: Sequence[Cell], wanted: Sequence[tuple[str, int]] | None = None) -> None:
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        wanted: Sequence[tuple[str, int]] | None = None,
+        caution: str = "",
+    ) -> None:
         if not cells:
             raise ParameterError("cells must hold at least one finished cell, got none")
         self.protocol, self.classes = cells[0].protocol, tuple(cells[0].classes)
+        self.caution = caution
         self.cells: dict[tuple[str, int], Cell] = {}
         for number, cell in enumerate(cells):
             if cell.protocol != self.protocol or tuple(cell.classes) != self.classes:
@@ -87,7 +95,8 @@ class Results:
                 for fold in self.folds
             ]
             systems[system] = entry
-        return {"protocol": self.protocol, "clips": self.n_clips, "systems": systems}
+        result: dict[str, Any] = {"protocol": self.protocol, "clips": self.n_clips, "systems": systems}
+        return result | ({"caution": self.caution} if self.caution else {})
 
     @property
     def n_clips(self) -> int:

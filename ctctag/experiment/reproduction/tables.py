@@ -24,7 +24,7 @@ def _class_table(results: Results, score: str) -> Table:
         values, average = TABLE_1_1[system]
         printed = dict(zip(CLASSES, values, strict=True))
         headers.append(NAMES[system])
-        columns.append([*results.class_means(system, score), np.nanmean(results.values(system, score))])
+        columns.append([*results.class_means(system, score), _mean(results.values(system, score))])
         if beside:
             headers.append("paper")
             columns.append([*(printed.get(label) for label in results.classes), average])
@@ -35,7 +35,21 @@ def _class_table(results: Results, score: str) -> Table:
         if beside
         else "AUC of the clip's scores (auc), mean over folds. The paper has no such figures."
     )
+    if beside:
+        caption = f"{caption} {_note(results)}".rstrip()
     return Table(headers, rows, [None, *[".3f"] * len(columns)], caption=caption)
+
+
+def _note(results: Results) -> str:
+    """Return in a sentence why the paper's figures do not compare, where they do not."""
+    sentence, dot, _ = results.caution.partition(". ")
+    return sentence + dot.rstrip()
+
+
+def _mean(values: Any) -> float:
+    """Return the mean of what is defined; NaN where nothing is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
 def _spread(values: Any) -> str:
@@ -60,6 +74,7 @@ def average_table(results: Results) -> Table:
     caption = "Table 1.2: means over the classes" + (
         "; mean ± standard deviation over folds." if several else "; one fold, so no spread."
     )
+    caption = f"{caption} {_note(results)}".rstrip()
     return Table(headers, rows, [None, *[None, ".3f"] * 4, None], caption=caption)
 
 

@@ -169,8 +169,10 @@ def _open(path: PathLike) -> Any:
     if not head:
         raise AudioError(f"{path}: the file is empty, 0 bytes (was the disk full when it was written?)")
     try:
-        opened = soundfile.SoundFile(os.fspath(path))
+        # bytes where the system has bytes: soundfile cannot encode names that are not UTF-8
+        opened = soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else os.fspath(path))
         if opened.samplerate > HIGHEST_RATE:
+            opened.close()
             raise AudioError(
                 f"{path}: its header gives a sample rate of {opened.samplerate} Hz, but at most "
                 f"{HIGHEST_RATE} are read (is the header damaged?)"

@@ -79,15 +79,17 @@ def read_audio(path: PathLike, sr: int | None = None) -> tuple[npt.NDArray[np.fl
     ParameterError
         If `sr` is not a positive integer.
 
+    Warns
+    -----
+    AudioWarning
+        If the channels cancel, as two in opposite phase do: their mean is then much weaker than they are.
+
     Notes
     -----
     WAV, FLAC, Ogg, MP3, AIFF, AU, W64, RF64 and SVX files that are cut off are told from whole ones.
     libsndfile takes VOC and NIST files as long as it finds them, and does not miss the last few bytes of a
     CAF file. Where the header does not say how long the audio is (see `AudioInfo`), everything that is there
-    is read, and only an end that was cut within a frame can be missed.
-
-    Warns `ctctag.exceptions.AudioWarning` where the channels cancel, as one in opposite phase does: their
-    mean is then much weaker than they are.
+    is read; that such a file was cut off shows only if the cut is not between two frames.
 
     Examples
     --------

@@ -131,7 +131,7 @@ class LogMel:
         ------
         ParameterError
             If `samples` is not one channel of finite floats with full scale at 1 (integers are refused, and
-            peaks above 32), or is shorter than a frame.
+            peaks above 64), or is shorter than a frame.
         """
         x = check_clip(samples, self.n_fft, center=self.center).astype(np.float32, copy=False)
         frames = framed(x, self.n_fft, self.hop_length, center=self.center)

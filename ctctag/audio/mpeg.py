@@ -99,7 +99,7 @@ def counted_stream(data: bytes, part: MpegPart) -> bytes:
 
 
 def _frame(data: bytes, place: int) -> tuple[int, int, int] | None:
-    """Return bytes and samples of the frame that begins here, and the bytes before an Info field (layer III)."""
+    """Return bytes and samples of the frame that begins here, and the bytes before an Info field."""
     if len(data) < place + 4 or data[place] != 0xFF or data[place + 1] & 0xE0 != 0xE0:
         return None
     version, layer = data[place + 1] >> 3 & 3, 4 - (data[place + 1] >> 1 & 3)

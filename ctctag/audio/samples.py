@@ -14,9 +14,10 @@ import numpy.typing as npt
 from ctctag._checks import check_finite, check_float_array
 from ctctag.exceptions import ParameterError
 
-__all__ = ["LOUDEST", "MOST_SAMPLES", "check_peak", "check_samples", "integer_hint"]
+__all__ = ["LOUDEST", "MOST_SAMPLES", "OVERSHOT", "check_samples", "integer_hint"]
 
 LOUDEST = 32.0  # of samples taken: 30 dB over full scale
+OVERSHOT = 2 * LOUDEST  # of the same after resampling
 MOST_SAMPLES = 1 << 30  # of one clip: 18 hours at 16 kHz, 4 GiB of float32
 
 _DIVISORS = {"int16": "divide by 32768", "int32": "divide by 2147483648", "int8": "divide by 128"}
@@ -28,7 +29,7 @@ def integer_hint(dtype: np.dtype[Any]) -> str:
     return _DIVISORS.get(dtype.name, "divide by the full scale that they had, 32768 for 16 bits")
 
 
-def check_samples(samples: Any, name: str = "samples") -> npt.NDArray[Any]:
+def check_samples(samples: Any, name: str = "samples", loudest: float = LOUDEST) -> npt.NDArray[Any]:
     """Return `samples` as an array of floats, shape (n_samples,), not empty.
 
     Parameters
@@ -37,6 +38,8 @@ def check_samples(samples: Any, name: str = "samples") -> npt.NDArray[Any]:
         One channel, full scale at 1.
     name : str
         How messages call it.
+    loudest : float
+        The highest peak that is taken for floats with full scale at 1.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def check_samples(samples: Any, name: str = "samples") -> npt.NDArray[Any]:
     ------
     ParameterError
         If `samples` is not one channel, is empty or a masked array, holds anything but real floats, NaN or
-        infinity, or reaches beyond `LOUDEST`.
+        infinity, or reaches beyond `loudest`.
 
     Examples
     --------
@@ -73,16 +76,16 @@ def check_samples(samples: Any, name: str = "samples") -> npt.NDArray[Any]:
         raise ParameterError(f"{name} is empty, but at least one sample is needed")
     if x.dtype != np.float64:
         x = x.astype(np.float32, copy=False)
-    check_peak(x, name)
+    _check_peak(x, name, loudest)
     return x
 
 
-def check_peak(x: npt.NDArray[Any], name: str) -> None:
-    """Raise unless every sample is finite and within `LOUDEST`."""
-    if x.min() >= -LOUDEST and x.max() <= LOUDEST:  # false for NaN, too
+def _check_peak(x: npt.NDArray[Any], name: str, loudest: float) -> None:
+    """Raise unless every sample is finite and none beyond `loudest`."""
+    if x.min() >= -loudest and x.max() <= loudest:  # false for NaN, too
         return
     check_finite(x, name)
-    first = int(np.argmax(np.abs(x) > LOUDEST))
+    first = int(np.argmax(np.abs(x) > loudest))
     raise ParameterError(
         f"{name}[{first}] is {x[first]:g}, but full scale is 1 (integers as floats? divide 16-bit ones "
         "by 32768)"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag._checks import check_integer
-from ctctag.audio.samples import check_samples
+from ctctag.audio.samples import OVERSHOT, check_samples
 from ctctag.exceptions import ParameterError
 
 __all__ = ["MOST_SHIFTS", "check_shifts", "shift_samples", "shifts_of"]
@@ -79,7 +79,7 @@ def shift_samples(samples: npt.ArrayLike, shift: int) -> npt.NDArray[Any]:
     >>> shift_samples([1.0, 2.0, 3.0], 1)
     array([2., 3., 0.])
     """
-    x = check_samples(samples)
+    x = check_samples(samples, loudest=OVERSHOT)
     size = min(abs(shift), x.size)
     if not size:
         return x

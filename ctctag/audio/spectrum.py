@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ctctag._checks import check_choice, check_integer
 from ctctag._threads import run_tasks
-from ctctag.audio.samples import check_samples
+from ctctag.audio.samples import OVERSHOT, check_samples
 from ctctag.exceptions import ParameterError
 
 __all__ = ["WINDOWS", "frame_count", "stft"]
@@ -110,7 +110,7 @@ def check_framing(n_fft: Any, hop_length: Any, window: Any) -> tuple[int, int, s
 
 def check_clip(samples: npt.ArrayLike, n_fft: int, *, center: bool) -> npt.NDArray[Any]:
     """Return `samples` as a contiguous float32 or float64 array that fills at least one frame."""
-    x = np.ascontiguousarray(check_samples(samples))
+    x = np.ascontiguousarray(check_samples(samples, loudest=OVERSHOT))
     if frame_count(len(x), n_fft, 1, center=center) < 1:
         raise ParameterError(
             f"samples must fill at least one frame of n_fft={n_fft} samples, got {len(x)} (append zeros if "

@@ -208,11 +208,14 @@ def _features(path: Path, log_mel: LogMel, shift: int) -> npt.NDArray[np.float32
             f"{path}: is sampled at {sr} Hz, but the features are of {log_mel.sr} Hz and reach "
             f"{log_mel.fmax:g} Hz (features of another sample rate?)"
         )
-    if sr != log_mel.sr:
-        samples = resample(samples, sr, log_mel.sr)
-    if not log_mel.n_frames(samples.size):
-        raise DataError(
-            f"{path}: lasts {samples.size / log_mel.sr:.3f} s, less than one frame of "
-            f"{log_mel.n_fft / log_mel.sr:.3f} s"
-        )
-    return log_mel(shift_samples(samples, shift))
+    try:
+        if sr != log_mel.sr:
+            samples = resample(samples, sr, log_mel.sr)
+        if not log_mel.n_frames(samples.size):
+            raise DataError(
+                f"{path}: lasts {samples.size / log_mel.sr:.3f} s, less than one frame of "
+                f"{log_mel.n_fft / log_mel.sr:.3f} s"
+            )
+        return log_mel(shift_samples(samples, shift))
+    except ParameterError as error:  # which knows of samples, and not of files
+        raise DataError(f"{path}: {error}") from None

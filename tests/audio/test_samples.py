@@ -35,7 +35,7 @@ TONE = 0.5 * np.sin(np.arange(16000) / 3)
         ((TONE * 32767).astype(np.int64), "got int64 (divide by the full scale that they had"),
         (TONE > 0, "must be floats with full scale at 1, got bool"),
         (TONE * 32767, "but full scale is 1 (integers as floats? divide 16-bit ones by 32768)"),
-        ((TONE * 200).astype(np.float32), "but full scale is 1 (integers as floats?"),
+        ((TONE * 300).astype(np.float32), "but full scale is 1 (integers as floats?"),
         (np.r_[TONE, np.nan], "[16000] is nan, but every value must be finite"),
         (np.r_[TONE, np.inf], "[16000] is inf, but every value must be finite"),
         (TONE * 1j, "must hold real numbers, got dtype complex128"),

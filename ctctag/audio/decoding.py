@@ -206,13 +206,23 @@ def _read_part(path: PathLike, data: bytes, part: MpegPart, rate: int, mean: "_M
             f"{path}: is cut off: after {part.frames - bool(part.missing)} frames{promised} there is no "
             "whole one (was a download or copy broken off?)"
         )
-    with load_soundfile().SoundFile(BytesIO(counted_stream(data, part))) as file:
-        if file.samplerate != rate:
-            raise AudioError(
-                f"{path}: is joined from MP3 files of {rate} and {file.samplerate} Hz (resample them first, "
-                "and join them again)"
-            )
-        have = mean.take(file)
+    if part.foreign:
+        raise AudioError(
+            f"{path}: damaged: {part.foreign} bytes between its {part.frames} frames are no audio"
+        )
+    try:
+        with load_soundfile().SoundFile(BytesIO(counted_stream(data, part))) as file:
+            if file.samplerate != rate:
+                raise AudioError(
+                    f"{path}: is joined from MP3 files of {rate} and {file.samplerate} Hz (resample them "
+                    "first, and join them again)"
+                )
+            have = mean.take(file)
+    except load_soundfile().LibsndfileError:  # whose message speaks of the bytes as a file
+        raise AudioError(
+            f"{path}: damaged: its {part.frames} frames from byte {part.begin} on cannot be decoded "
+            f"[{_library()}]"
+        ) from None
     expected = part.frames * part.frame_samples
     if have < expected - _CODEC_DELAY:
         raise AudioError(

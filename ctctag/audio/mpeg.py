@@ -42,6 +42,8 @@ class MpegPart:
         Samples a frame and channel.
     missing : int
         Bytes that its last frame lacks, at least; 0 unless the file is cut off.
+    foreign : int
+        Bytes between its frames that are neither frames nor tags; 0 unless the file is damaged.
     """
 
     begin: int
@@ -50,20 +52,23 @@ class MpegPart:
     counted: int | None
     frame_samples: int
     missing: int = 0
+    foreign: int = 0
 
 
 def mpeg_parts(data: bytes) -> list[MpegPart] | None:
     """Return the parts of an MP3 file, or ``None`` if its frames cannot be followed (free bit rates).
 
-    Bytes between frames that are neither frames nor tags are passed over, as decoders do.
+    What lies before the first frame of a part, or behind the last, does not matter.
     """
     parts: list[MpegPart] = []
     place = _skip_tags(data, 0)
-    begin = 0
+    begin = foreign = 0
     while place + 4 <= len(data):
         frame = _frame(data, place)
         if frame is None:
-            place = _next_frame(data, place)
+            following = _next_frame(data, place)
+            foreign += following - place
+            place = following
             continue
         size, samples, side = frame
         counted = _count(data, place + 4 + side) if side else None
@@ -72,8 +77,11 @@ def mpeg_parts(data: bytes) -> list[MpegPart] | None:
             if parts:
                 parts[-1].end = begin
             parts.append(MpegPart(place, len(data), 0, counted, samples))
+            foreign = 0
         if counted is None:
             parts[-1].frames += 1
+        parts[-1].foreign += foreign
+        foreign = 0
         parts[-1].missing = max(0, place + size - len(data))
         begin = place = place + size
         place = _skip_tags(data, place)

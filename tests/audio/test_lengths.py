@@ -86,6 +86,17 @@ def test_joined_mp3_files_of_two_rates_are_refused(mp3, tmp_path):
     refused(path, "is joined from MP3 files of 16000 and 32000 Hz")
 
 
+def test_mp3_with_frames_that_cannot_be_decoded_is_refused(mp3):
+    path, data, first = mp3
+    broken = bytearray(data)
+    for begin in range(len(data) // 3, len(data) // 2, 50):
+        broken[begin : begin + 20] = bytes(20)
+    for content in (broken, broken[first:], data + broken):
+        path.write_bytes(content)
+        with pytest.raises(AudioError, match=f"^{re.escape(str(path))}: (damaged: |is cut off: after )"):
+            read_audio(path)
+
+
 def test_frames_of_an_mp3_file_are_counted_as_its_encoder_counts_them(mp3):
     _, data, first = mp3
     (part,) = mpeg_parts(data)

@@ -200,15 +200,15 @@ def _parts(path: PathLike) -> tuple[bytes, list[MpegPart]] | None:
 
 def _read_part(path: PathLike, data: bytes, part: MpegPart, rate: int, mean: "_Mean") -> None:
     """Decode a part of an MP3 file, and see that it is whole."""
+    if part.foreign:
+        raise AudioError(
+            f"{path}: damaged: {part.foreign} bytes between its {part.frames} frames are no audio"
+        )
     if part.missing or (part.counted is not None and part.frames < part.counted - 1):
         promised = "" if part.counted is None else f" of {part.counted}"
         raise AudioError(
             f"{path}: is cut off: after {part.frames - bool(part.missing)} frames{promised} there is no "
             "whole one (was a download or copy broken off?)"
-        )
-    if part.foreign:
-        raise AudioError(
-            f"{path}: damaged: {part.foreign} bytes between its {part.frames} frames are no audio"
         )
     try:
         with load_soundfile().SoundFile(BytesIO(counted_stream(data, part))) as file:

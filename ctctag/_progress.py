@@ -1,14 +1,57 @@
-"""Progress of whatever takes over two seconds: a bar on a terminal, plain lines elsewhere."""
+"""Progress of whatever takes over two seconds, and text that any output can show."""
 
+import codecs
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["progress_bar", "say"]
+__all__ = ["plain_output", "printable", "progress_bar", "say"]
 
 _LINE_EVERY = 10.0  # seconds between plain lines
+
+
+# Control characters, line separators, marks that turn the direction of writing, bytes that are not UTF-8.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PLAIN = {"→": "->", "⇒": "=>", "–": "-", "−": "-", "×": "x", "…": "...", "·": "."}
+
+
+def printable(text: object) -> str:
+    """Return a text on one line, with what a terminal would obey, or cannot show, as escapes of Python."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
+
+
+@contextlib.contextmanager
+def plain_output() -> Iterator[None]:
+    """Let standard output and error show what their encoding lacks otherwise: ``->`` for an arrow."""
+    both: tuple[Any, Any] = sys.stdout, sys.stderr
+    streams = [(stream, stream.errors) for stream in both if hasattr(stream, "reconfigure")]
+    for stream, _ in streams:
+        stream.reconfigure(errors=_ERRORS)
+    try:
+        yield
+    finally:
+        for stream, errors in streams:
+            if not stream.closed:
+                stream.reconfigure(errors=errors)
+
+
+_ERRORS = "ctctag.plain"
+
+
+def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    place = error.start
+    shown = _PLAIN.get(error.object[place])
+    if shown is None:
+        shown = error.object[place].encode("unicode_escape", "surrogatepass").decode()
+    return shown, place + 1
+
+
+codecs.register_error(_ERRORS, _in_plain_characters)
 
 
 @contextlib.contextmanager

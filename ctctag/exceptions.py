@@ -1,6 +1,6 @@
 """Errors of the package: one root, so that one ``except`` catches them all."""
 
-__all__ = ["AudioError", "CtctagError", "DataError", "ModelError", "ParameterError"]
+__all__ = ["AudioError", "AudioWarning", "CtctagError", "DataError", "ModelError", "ParameterError"]
 
 
 class CtctagError(Exception):
@@ -21,3 +21,7 @@ class DataError(CtctagError):
 
 class ModelError(CtctagError):
     """A model file is truncated, of another version, or does not fit what it is used for."""
+
+
+class AudioWarning(UserWarning):
+    """Sound is used, but probably is not what was meant; the message names the path, where there is one."""

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._checks import check_finite, check_float_array, check_integer
+from ctctag._checks import check_integer
+from ctctag.audio.samples import MOST_SAMPLES, check_samples
 from ctctag.exceptions import ParameterError
 
-__all__ = ["resample"]
+__all__ = ["HIGHEST_RATE", "resample"]
+
+HIGHEST_RATE = 768_000  # Hz, of the fastest converters; a larger number in a header is damage
 
 _ZERO_CROSSINGS = 16  # of the sinc, on each side
 _KAISER_BETA = 7.0  # about 70 dB between pass band and stop band
@@ -23,7 +26,7 @@ def resample(samples: npt.ArrayLike, sr_in: int, sr_out: int) -> npt.NDArray[Any
     Parameters
     ----------
     samples : array_like, shape (n_samples,), float
-        One channel. float32 and float64 are kept.
+        One channel, full scale at 1. float32 and float64 are kept.
     sr_in, sr_out : int
         Rate of `samples` and wanted rate in Hz; only their ratio counts.
 
@@ -35,7 +38,9 @@ def resample(samples: npt.ArrayLike, sr_in: int, sr_out: int) -> npt.NDArray[Any
     Raises
     ------
     ParameterError
-        If `samples` is not one channel of finite floats, or a rate is not a positive integer.
+        If `samples` is not one channel of finite floats with full scale at 1 (integers are refused), a rate
+        is not a positive integer, the ratio in lowest terms has a number above 768000, or the result would
+        have more than 2**30 samples.
 
     Notes
     -----
@@ -48,18 +53,23 @@ def resample(samples: npt.ArrayLike, sr_in: int, sr_out: int) -> npt.NDArray[Any
     >>> resample(np.ones(8), 4, 2).shape
     (4,)
     """
-    x = check_float_array(samples, "samples", ("n_samples",))
+    x = check_samples(samples)
     sr_in = check_integer(sr_in, "sr_in", low=1)
     sr_out = check_integer(sr_out, "sr_out", low=1)
-    if not x.size:
-        raise ParameterError("samples is empty, but resampling needs at least one sample")
-    check_finite(x, "samples")
-    if x.dtype == np.float16:
-        x = x.astype(np.float32)
     common = gcd(sr_in, sr_out)
     up, down = sr_out // common, sr_in // common
     if up == down:
         return x.copy()
+    if max(up, down) > HIGHEST_RATE:  # the filter has 32 times as many taps
+        raise ParameterError(
+            f"sr_in / sr_out is {down} / {up} in lowest terms, but neither may be above {HIGHEST_RATE} (are "
+            "the rates in Hz?)"
+        )
+    if x.size * up // down > MOST_SAMPLES:
+        raise ParameterError(
+            f"samples would become {x.size * up // down} at sr_out={sr_out}, but a clip has at most "
+            f"{MOST_SAMPLES} (is sr_in={sr_in} right?)"
+        )
     from scipy.signal import resample_poly
 
     return resample_poly(x, up, down, window=_lowpass(up, down).astype(x.dtype))

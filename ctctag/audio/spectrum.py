@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._checks import check_choice, check_finite, check_float_array, check_integer
+from ctctag._checks import check_choice, check_integer
 from ctctag._threads import run_tasks
+from ctctag.audio.samples import OVERSHOT, check_samples
 from ctctag.exceptions import ParameterError
 
 __all__ = ["WINDOWS", "frame_count", "stft"]
@@ -56,8 +57,8 @@ def stft(
     Raises
     ------
     ParameterError
-        If `samples` is not one channel of finite floats, is shorter than a frame, or a parameter is out of
-        range.
+        If `samples` is not one channel of finite floats with full scale at 1 (integers are refused), is
+        shorter than a frame, or a parameter is out of range.
 
     See Also
     --------
@@ -71,8 +72,7 @@ def stft(
     ((61, 257), 1000.0)
     """
     n_fft, hop_length, window = check_framing(n_fft, hop_length, window)
-    x = check_samples(samples, n_fft, center=center)
-    check_finite(x, "samples")
+    x = check_clip(samples, n_fft, center=center)
     frames = framed(x, n_fft, hop_length, center=center)
     weights = window_samples(window, n_fft, x.dtype.char)
     out = np.empty((len(frames), n_fft // 2 + 1), np.result_type(x.dtype, np.complex64))
@@ -108,17 +108,10 @@ def check_framing(n_fft: Any, hop_length: Any, window: Any) -> tuple[int, int, s
     )
 
 
-def check_samples(samples: npt.ArrayLike, n_fft: int, *, center: bool) -> npt.NDArray[Any]:
+def check_clip(samples: npt.ArrayLike, n_fft: int, *, center: bool) -> npt.NDArray[Any]:
     """Return `samples` as a contiguous float32 or float64 array that fills at least one frame."""
-    given = np.asarray(samples)
-    if given.dtype.kind in "iub" and given.size:
-        raise ParameterError(
-            f"samples must be floats with full scale at 1, got {given.dtype} (divide 16-bit integers by "
-            "32768)"
-        )
-    x = check_float_array(given, "samples", ("n_samples",))
-    x = np.ascontiguousarray(x, dtype=np.float64 if x.dtype == np.float64 else np.float32)
-    if frame_count(len(x), n_fft, 1, center=center) < 1 or not len(x):
+    x = np.ascontiguousarray(check_samples(samples, loudest=OVERSHOT))
+    if frame_count(len(x), n_fft, 1, center=center) < 1:
         raise ParameterError(
             f"samples must fill at least one frame of n_fft={n_fft} samples, got {len(x)} (append zeros if "
             "the clip is really that short)"

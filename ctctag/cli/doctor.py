@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ctctag._progress import printable
 from ctctag.cli._common import add_common, print_json, set_example
 from ctctag.experiment.doctor import examine_data, examine_installation
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
-            print(f"{_MARKS[finding.state]}  {finding.what}: {finding.detail}")
+            print(f"{_MARKS[finding.state]}  {finding.what}: {printable(finding.detail)}")
             if finding.remedy:
                 print(f"      {finding.remedy}")
     return int(any(finding.state == "bad" for finding in findings))

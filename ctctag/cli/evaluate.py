@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ctctag._progress import progress_bar
+from ctctag._progress import printable, progress_bar
 from ctctag.cli._common import add_common, print_json, set_example
 from ctctag.experiment import class_table, evaluate_run, summary_lines
 from ctctag.experiment.evaluation import arrows
@@ -55,5 +55,5 @@ def run(args: argparse.Namespace) -> int:
     print()
     print("\n".join(summary_lines(result)))
     for clip in result.clips[: max(args.show, 0)]:
-        print(f"{clip.filename}  truth: {arrows(clip.truth)}  heard: {arrows(clip.heard)}")
+        print(printable(f"{clip.filename}  truth: {arrows(clip.truth)}  heard: {arrows(clip.heard)}"))
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ctctag import __version__
+from ctctag._progress import plain_output, printable
 from ctctag.exceptions import CtctagError, ParameterError
 
 __all__ = ["main"]
@@ -38,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         What follows ``ctctag``; by default what the process was called with.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with plain_output():
+        return _main(arguments)
+
+
+def _main(arguments: list[str]) -> int:
     try:
         args = _parse(arguments)
         with _terminated_like_interrupted():
@@ -45,13 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that has gone away is noticed here, not at exit
         return status
     except ParameterError as error:
-        print(f"ctctag: {error}", file=sys.stderr)
+        print(f"ctctag: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # pragma: no cover - the reader has gone away, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (CtctagError, OSError) as error:
-        print(f"ctctag: {error}", file=sys.stderr)
+        print(f"ctctag: {printable(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ctctag: interrupted", file=sys.stderr)

@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
+from ctctag._progress import printable
 from ctctag.cli._common import add_common, print_json, set_example
-from ctctag.exceptions import AudioError
+from ctctag.exceptions import AudioWarning, CtctagError
 from ctctag.models import DECODERS
 from ctctag.tagger import Tagger, Tagging
 
@@ -44,11 +46,15 @@ def run(args: argparse.Namespace) -> int:
     results = []
     for path in args.audio:
         try:
-            tagging = tagger.tag(path)
-        except AudioError as error:
-            print(f"ctctag: {error}", file=sys.stderr)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", AudioWarning)
+                tagging = tagger.tag(path)
+        except (CtctagError, OSError, MemoryError) as error:
+            _complain(path, error)
             failed = True
             continue
+        for warning in caught:
+            _complain(path, warning.message)
         if args.json:
             results.append(_record(path, tagging))
         else:
@@ -60,18 +66,25 @@ def run(args: argparse.Namespace) -> int:
     return int(failed)
 
 
+def _complain(path: str, what: object) -> None:
+    """Print an error or a warning of a file to standard error, with the name of the file."""
+    text = str(what) or "there is not enough memory"
+    named = text if text.startswith(path) else f"{path}: {text}"
+    print(f"ctctag: {printable(named)}", file=sys.stderr)
+
+
 def _text(path: str, tagging: Tagging) -> str:
     lines = [f"{path}  ({tagging.duration:.1f} s)"]
     if not tagging.tags:
         lines.append("  nothing heard")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
     width = max(len(tag.label) for tag in tagging.tags)
     for number, tag in enumerate(tagging.tags, start=1):
         time = "" if tag.time is None else f"  at {tag.time:6.2f} s"
         lines.append(f"  {number}. {tag.label:<{width}}  {tag.probability:5.3f}{time}")
     if tagging.ordered:
         lines.append(f"  order: {' → '.join(tagging.labels)}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _record(path: str, tagging: Tagging) -> dict[str, Any]:

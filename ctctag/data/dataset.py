@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ctctag._checks import check_choice, check_integer
 from ctctag._files import hash_file
 from ctctag._threads import run_tasks
-from ctctag.audio import audio_info
+from ctctag.audio import audio_info, read_audio
 from ctctag.data.convert import sequential_to_weak, strong_to_sequential
 from ctctag.data.labels import Event, read_folds, read_sequential, read_strong, read_weak
 from ctctag.data.opening import (
@@ -199,16 +199,17 @@ class Dataset:
         return self._paths[self.filenames[index]]
 
     def duration(self, index: int) -> float:
-        """Return the length of clip number `index` in seconds, from its header.
+        """Return the length of clip number `index` in seconds, from its header if that says it.
 
         Raises
         ------
-        DataError
-            If the header does not say.
+        AudioError
+            If the file cannot be read.
         """
         seconds = audio_info(self.path_of(index)).duration
         if seconds is None:
-            raise DataError(f"{self.path_of(index)}: the header does not say how long the clip is")
+            samples, sr = read_audio(self.path_of(index))
+            return len(samples) / sr
         return seconds
 
     def label_sets_or_sequences(self) -> list[list[int]]:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,9 @@ def _compute(dataset: Dataset, log_mel: LogMel, shift: int, folder: Path, counte
 
 
 def _features(path: Path, log_mel: LogMel, shift: int) -> npt.NDArray[np.float32]:
-    return log_mel(shift_samples(clip_samples(path, log_mel), shift))
+    samples = clip_samples(path, log_mel)
+    with _naming(path):
+        return log_mel(shift_samples(samples, shift))
 
 
 def clip_samples(path: Path, log_mel: LogMel) -> npt.NDArray[np.float32]:
@@ -221,11 +223,21 @@ def clip_samples(path: Path, log_mel: LogMel) -> npt.NDArray[np.float32]:
             f"{path}: is sampled at {sr} Hz, but the features are of {log_mel.sr} Hz and reach "
             f"{log_mel.fmax:g} Hz (features of another sample rate?)"
         )
-    if sr != log_mel.sr:
-        samples = resample(samples, sr, log_mel.sr)
-    if not log_mel.n_frames(samples.size):
-        raise DataError(
-            f"{path}: lasts {samples.size / log_mel.sr:.3f} s, less than one frame of "
-            f"{log_mel.n_fft / log_mel.sr:.3f} s"
-        )
+    with _naming(path):
+        if sr != log_mel.sr:
+            samples = resample(samples, sr, log_mel.sr)
+        if not log_mel.n_frames(samples.size):
+            raise DataError(
+                f"{path}: lasts {samples.size / log_mel.sr:.3f} s, less than one frame of "
+                f"{log_mel.n_fft / log_mel.sr:.3f} s"
+            )
     return samples
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in errors of what knows samples only."""
+    try:
+        yield
+    except ParameterError as error:
+        raise DataError(f"{path}: {error}") from None

@@ -201,7 +201,7 @@ def _report(demo: Demo, path: Path) -> Path:
     bands = figures.band_centres(log_mel)
     events = (dataset.strong or {})[filename]
     taggings = {
-        _NAMES[system]: Tagger.from_model(model).tag(samples) for system, model in demo.models.items()
+        _NAMES[system]: Tagger.from_model(model).tag(samples, sr=sr) for system, model in demo.models.items()
     }
 
     report = Report(

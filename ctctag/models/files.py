@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 import ctctag
-from ctctag._checks import check_choice, check_integer
+from ctctag._checks import check_choice
 from ctctag._files import atomic_path
 from ctctag.audio import LogMel, Standardiser
+from ctctag.audio.shifts import check_shifts
 from ctctag.exceptions import ModelError, ParameterError
 from ctctag.models.heads import DECODERS
 from ctctag.models.network import Network, build
@@ -77,7 +78,7 @@ class TrainedModel:
 
     def __post_init__(self) -> None:
         check_choice(self.decoder, "decoder", DECODERS)
-        check_integer(self.shifts, "shifts", low=1)
+        check_shifts(self.shifts, "shifts")
         if len(self.classes) != self.network.n_classes:
             raise ParameterError(
                 f"classes has {len(self.classes)} names, but the network has {self.network.n_classes} classes"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ctctag._checks import check_choice, check_integer, check_number
+from ctctag.audio.shifts import check_shifts
 from ctctag.data import Augment
 from ctctag.exceptions import ParameterError
 from ctctag.models import DECODERS, PRESETS, SYSTEMS, Network, build
@@ -119,7 +120,7 @@ class TrainingConfig:
             "tag_weight": check_number(self.tag_weight, "tag_weight", low=0),
             "consistency": check_number(self.consistency, "consistency", low=0),
             "blank_penalty": check_number(self.blank_penalty, "blank_penalty", low=0),
-            "shifts": check_integer(self.shifts, "shifts", low=1),
+            "shifts": check_shifts(self.shifts, "shifts"),
             "seed": check_integer(self.seed, "seed", low=0),
         }
         if checked["augment"] and not checked["fresh"]:

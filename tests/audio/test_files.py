@@ -106,7 +106,7 @@ def test_mixes_channels_down_to_their_mean(tmp_path):
 
 
 def test_long_files_are_read_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["ctctag.audio.files"], "_BLOCK", 999)
+    monkeypatch.setattr(sys.modules["ctctag.audio.decoding"], "_BLOCK", 999)
     soundfile.write(tmp_path / "long.flac", NOISE, 16000)
     samples, _ = read_audio(tmp_path / "long.flac")
     np.testing.assert_array_equal(samples, soundfile.read(tmp_path / "long.flac", dtype="float32")[0])
@@ -235,15 +235,16 @@ def test_flac_written_to_a_pipe(tmp_path):
     path = tmp_path / "piped.flac"
     write_audio(path, NOISE, 16000)
     content = bytearray(path.read_bytes())
+    (tmp_path / "whole.flac").write_bytes(content)
     content[21] &= 0xF0  # the 36 bits of the number of samples
     content[22:26] = bytes(4)
     path.write_bytes(content)
     assert audio_info(path).frames is None
     assert audio_info(path).duration is None
-    assert message_of(path) == (
-        "the header does not say how long the audio is, so a missing end would go unseen (was it written to "
-        "a pipe? convert it once more, from file to file)"
-    )
+    np.testing.assert_array_equal(read_audio(path)[0], read_audio(tmp_path / "whole.flac")[0])
+    for keep in (len(content) - 1, len(content) // 2, 100):  # cut off within a frame
+        path.write_bytes(content[:keep])
+        message_of(path)
 
 
 def test_samples_that_are_not_finite(tmp_path):

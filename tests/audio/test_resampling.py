@@ -70,7 +70,7 @@ def test_the_same_rate_gives_a_copy():
     ("x", "sr_in", "sr_out", "message"),
     [
         ([[1.0]], 2, 1, "samples must have shape (n_samples,), got (1, 1)"),
-        ([], 2, 1, "samples is empty, but resampling needs at least one sample"),
+        ([], 2, 1, "samples is empty, but at least one sample is needed"),
         ([1.0, np.inf], 2, 1, "samples[1] is inf, but every value must be finite"),
         ([1.0], 0, 1, "sr_in must be at least 1, got 0"),
         ([1.0], 2, 1.5, "sr_out must be an integer, got 1.5"),

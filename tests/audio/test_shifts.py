@@ -36,7 +36,10 @@ def test_frames_of_a_clip_shifted_by_a_hop_are_the_next_ones():
 
 
 def test_bad_input():
-    with pytest.raises(ParameterError, match=re.escape("count must be at least 1, got 0")):
+    with pytest.raises(
+        ParameterError,
+        match=re.escape("count must be at least 1 and at most 9, got 0: "),
+    ):
         shifts_of(0, 664)
     with pytest.raises(ParameterError, match=re.escape("samples must have shape (n_samples,)")):
         shift_samples(np.zeros((2, 3)), 1)

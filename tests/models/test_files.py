@@ -57,7 +57,9 @@ def test_how_it_listens_comes_back(model, tmp_path):
     back = load_model(path)
     assert (back.decoder, back.shifts) == ("beam", 3)
     rewrite(path, metadata={"shifts": 0})
-    with pytest.raises(ModelError, match="not a usable model file: shifts must be at least 1, got 0"):
+    with pytest.raises(
+        ModelError, match="not a usable model file: shifts must be at least 1 and at most 9, got 0"
+    ):
         load_model(path)
     rewrite(path, metadata={"shifts": 1, "decoder": "greedy"})
     with pytest.raises(ModelError, match="not a usable model file: decoder must be one of"):

@@ -83,7 +83,7 @@ def clip_pictures(
     framewise = {}
     for system in results.systems:
         if system != "baseline" and (system, fold) in models:
-            tagging = Tagger.from_model(load_model(models[system, fold])).tag(samples)
+            tagging = Tagger.from_model(load_model(models[system, fold])).tag(samples, sr=sr)
             # the answer is not always what the frames of this one listening show
             answer = arrows(tagging.labels, " → " if tagging.ordered else ", ")
             framewise[f"{NAMES[system]}, heard: {answer}"] = tagging.frame_probs

@@ -9,6 +9,7 @@ from typing import Any
 
 from ctctag._checks import check_choice, check_integer
 from ctctag._files import staged_folder
+from ctctag._reading import reading
 from ctctag._threads import run_tasks
 from ctctag.audio import write_audio
 from ctctag.data._counter import Counter, Progress
@@ -17,7 +18,7 @@ from ctctag.data.dataset import Dataset
 from ctctag.data.folders import open_source
 from ctctag.data.labels import Event, write_folds, write_sequential, write_strong, write_weak
 from ctctag.data.mixer import Mixer
-from ctctag.data.noise import NoiseSource
+from ctctag.data.noise import NoiseSource, open_noise
 from ctctag.data.recipe import Part, read_recipe, write_recipe
 from ctctag.data.sources import EventSource
 from ctctag.data.toml import read_toml, write_toml
@@ -26,6 +27,7 @@ from ctctag.exceptions import DataError
 __all__ = ["PROTOCOLS", "mix_dataset", "open_mixer", "remix"]
 
 PROTOCOLS = ("paper", "honest")
+MOST_CLIPS = 10_000_000  # a thousand days of sound; names and labels of all are held at once
 FORMAT = 1
 
 
@@ -93,6 +95,7 @@ def mix_dataset(
     (4, 16000, [1, 2, 1, 2])
     """
     check_integer(clips, "clips", low=1)
+    check_integer(clips, "clips", high=MOST_CLIPS)
     check_choice(protocol, "protocol", PROTOCOLS)
     check_integer(folds, "folds", low=2)
     check_integer(seed, "seed", low=0)
@@ -177,11 +180,16 @@ def open_mixer(
         if name in mix  # TOML has no null: an event of any length is not written
     }
     options.setdefault("max_event_seconds", None)
+    mixer = _mixer(root, settings, source, noise, settings["classes"], **options)
     if events_per_clip is not None:
         options["events_per_clip"] = events_per_clip
-    if sr is not None:
-        settings = settings | {"sample_rate": sr}
-    mixer = _mixer(root, settings, source, noise, settings["classes"], **options)
+    mixer = Mixer(  # what the caller wants is no fault of the file's
+        mixer.source,
+        noise=mixer.noise,
+        sr=mixer.sr if sr is None else sr,
+        clip_seconds=mixer.clip_seconds,
+        **options,
+    )
     return mixer.with_folds(mix["folds"], mix["seed"]) if mix["protocol"] == "honest" else mixer
 
 
@@ -276,18 +284,31 @@ def _located(name: str, root: Path) -> str | Path:
     return place if place.exists() else root / name  # unless a link leads elsewhere
 
 
+_SETTINGS: dict[str, Any] = {"mix": dict, "classes": list, "sample_rate": int, "clip_seconds": int | float}
+_MIX: dict[str, Any] = {"protocol": str, "folds": int, "seed": int, "events": str, "noise": str}
+
+
 def _read_settings(root: Path) -> dict[str, Any]:
     """Return ``dataset.toml``, which must say how its clips were mixed."""
     path = root / "dataset.toml"
     settings = read_toml(path)
     mix = settings.get("mix", {})
-    for table, names in (
-        (settings, ("mix", "classes", "sample_rate", "clip_seconds")),
-        (mix, ("protocol", "folds", "seed", "events", "noise")),
-    ):
-        for name in names:
+    for table, kinds in ((settings, _SETTINGS), (mix, _MIX)):
+        for name, kind in kinds.items():
             if name not in table:
                 raise DataError(f"{path}: {name!r} is missing, so it cannot be mixed again")
+            with reading(path, DataError, f"{name} is not usable ({{}}), so it cannot be mixed again"):
+                if not isinstance(table[name], kind) or isinstance(table[name], bool):
+                    raise TypeError(f"got {str(table[name])[:80]}")
+                if isinstance(table[name], str) and "\0" in table[name]:
+                    raise ValueError("it holds a zero byte")
+    with reading(path, DataError, "{}, so it cannot be mixed again"):
+        check_choice(mix["protocol"], "protocol", PROTOCOLS)
+        check_integer(mix["folds"], "folds", low=2)
+        check_integer(mix["seed"], "seed", low=0)
+        for label in settings["classes"]:
+            if not isinstance(label, str):
+                raise TypeError(f"classes must be strings, got {str(label)[:80]}")
     return settings
 
 
@@ -303,13 +324,16 @@ def _mixer(
     mix = settings["mix"]
     events_at = source if source is not None else _located(mix["events"], root)
     noise_at = noise if noise is not None else _located(mix["noise"], root)
-    mixer = Mixer(
-        open_source(events_at, classes),
-        noise=None if noise_at == "none" else noise_at,
-        sr=settings["sample_rate"],
-        clip_seconds=settings["clip_seconds"],
-        **options,
-    )
+    events = open_source(events_at, classes)
+    background = None if noise_at == "none" else open_noise(noise_at)
+    with reading(root / "dataset.toml", DataError, "{}, so it cannot be mixed again"):
+        mixer = Mixer(
+            events,
+            noise=background,
+            sr=settings["sample_rate"],
+            clip_seconds=settings["clip_seconds"],
+            **options,
+        )
     _check_same(mixer, mix, root)
     return mixer
 

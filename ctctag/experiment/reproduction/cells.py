@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ctctag._files import atomic_path
+from ctctag._files import atomic_path, clear_leftovers
+from ctctag._locks import locked
+from ctctag._reading import read_json, reading
 from ctctag._threads import set_num_threads
 from ctctag.data import Dataset
 from ctctag.exceptions import DataError
@@ -21,6 +23,11 @@ from ctctag.training import RunFolder, train_on_dataset
 __all__ = ["Cell", "cell_folder", "run_cell"]
 
 _FILE = "cell.json"
+_KINDS: dict[str, type] = {
+    "system": str, "preset": str, "protocol": str, "fold": int, "classes": list, "scores": dict,
+    "filenames": list, "targets": list, "sequences": list, "times": list, "onsets": list, "history": list,
+    "epochs": int, "seconds": float, "config": dict, "versions": dict, "data": dict, "machine": str,
+}  # fmt: skip
 
 
 @dataclass
@@ -100,13 +107,31 @@ class Cell:
             If ``cell.json`` is there and cannot be read.
         """
         path = folder / _FILE
+        broken = "not a finished cell ({}); remove it to measure it again"
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**values | {"tag_probs": np.array(values["tag_probs"], np.float64)})
+            values = read_json(path, DataError, broken)
         except FileNotFoundError:
             return None
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a finished cell ({error}); remove it to measure it again") from None
+        with reading(path, DataError, broken):
+            cell = cls(**values | {"tag_probs": np.array(values["tag_probs"], np.float64)})
+            cell._check()
+            return cell
+
+    def _check(self) -> None:
+        """Raise `ValueError` where a value read back is not what `save` writes."""
+        clips = len(self.filenames)
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"{name} is {str(value)[:40]}, but must be of type {kind.__name__}")
+        if self.tag_probs.shape != (clips, len(self.classes)):
+            raise ValueError(f"tag_probs has shape {self.tag_probs.shape}, but there are {clips} clips")
+        for name in ("targets", "sequences", "times", "onsets"):
+            of_clips = getattr(self, name)
+            if len(of_clips) != clips or not all(isinstance(of_clip, list) for of_clip in of_clips):
+                raise ValueError(f"{name} must be {clips} lists, one a clip")
+        if not isinstance(self.data["fingerprint"], str):
+            raise ValueError("the fingerprint of the clips is no string")
 
 
 def cell_folder(folder: Path, system: str, fold: int) -> Path:
@@ -137,6 +162,15 @@ def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = N
         return
     if threads is not None:
         set_num_threads(threads)
+    place.mkdir(parents=True, exist_ok=True)
+    busy = f"{place}: another process is at work on this cell"
+    with locked(place / ".cell.lock", busy, wait=True):  # of a cluster, a worker may only seem to be dead
+        if Cell.read(place) is None:
+            clear_leftovers(place / _FILE)
+            _run(folder, place, system, fold)
+
+
+def _run(folder: Path, place: Path, system: str, fold: int) -> None:
     plan = Plan.read(folder)
     config = plan.config(system)
     dataset = Dataset.open(folder / "clips")

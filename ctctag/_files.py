@@ -29,17 +29,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary, handle = _claimed(path)
     except OSError as error:
         raise DataError(_unwritten(path, error)) from error
-    try:
-        yield temporary
-        os.close(handle)  # first, as Windows renames no open file
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.close(handle)
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise DataError(_unwritten(path, error)) from error
-        raise
+    with contextlib.ExitStack() as held:
+        held.callback(os.close, handle)
+        try:
+            yield temporary
+            if os.name == "nt":  # where no open file can be renamed
+                held.close()
+            os.replace(temporary, path)  # elsewhere while it is ours, so that nobody clears it
+        except BaseException as error:
+            held.close()
+            temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise DataError(_unwritten(path, error)) from error
+            raise
 
 
 @contextlib.contextmanager

@@ -57,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         print(
-            f"ctctag: this takes more memory than there is ({str(error) or 'no more is known'}); smaller batches, "
-            "fewer jobs or threads, or shorter clips take less",
+            f"ctctag: this takes more memory than there is ({str(error) or 'no more is known'}); smaller "
+            "batches, fewer jobs or threads, or shorter clips take less",
             file=sys.stderr,
         )
         return 1

@@ -200,7 +200,7 @@ def test_a_broken_cell_is_named(plan, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs kill -9")
-@pytest.mark.parametrize("renamed", [3, 9], ids=["in the first cell", "where the first cell is finished"])
+@pytest.mark.parametrize("renamed", [3, 9], ids=["in the first cell", "in the second cell"])
 def test_killed_it_ends_with_the_same_numbers(experiment, plan, tmp_path, renamed):
     plan.save(tmp_path)
     code = (

@@ -324,7 +324,12 @@ def _mixer(
     mix = settings["mix"]
     events_at = source if source is not None else _located(mix["events"], root)
     noise_at = noise if noise is not None else _located(mix["noise"], root)
-    events = open_source(events_at, classes)
+    try:
+        events = open_source(events_at, classes)
+    except DataError as error:
+        if events_at != "synthetic":  # a folder is named by the message
+            raise
+        raise DataError(f"{root / 'dataset.toml'}: {error}") from error
     background = None if noise_at == "none" else open_noise(noise_at)
     with reading(root / "dataset.toml", DataError, "{}, so it cannot be mixed again"):
         mixer = Mixer(

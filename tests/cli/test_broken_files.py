@@ -85,6 +85,11 @@ def test_settings_of_a_data_set(small_data, tmp_path, line, words, capsys):
         ("clip_seconds", "1e9", "clip_seconds is 1e+09, but a clip at 16000 Hz lasts at most 4194 s"),
         ("clip_seconds", '"3"', "clip_seconds is not usable (got 3)"),
         ("classes", '["alert", 2]', "classes must be a list of strings, got ['alert', 2]"),
+        (
+            "classes",
+            '["alert", "cough", "knock", "phone", "x"]',
+            "class 'x' is not one of the 16 synthetic classes",
+        ),
         ("classes", "3", "classes must be a list of strings, got 3"),
     ],
 )

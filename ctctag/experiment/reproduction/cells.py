@@ -15,6 +15,7 @@ from ctctag.data import Dataset
 from ctctag.exceptions import DataError
 from ctctag.experiment.evaluation import evaluate_model
 from ctctag.experiment.machine import machine
+from ctctag.experiment.reproduction.checks import check_cell
 from ctctag.experiment.reproduction.plan import Plan
 from ctctag.models import DECODERS
 from ctctag.models.files import versions
@@ -23,11 +24,6 @@ from ctctag.training import RunFolder, train_on_dataset
 __all__ = ["Cell", "cell_folder", "run_cell"]
 
 _FILE = "cell.json"
-_KINDS: dict[str, type] = {
-    "system": str, "preset": str, "protocol": str, "fold": int, "classes": list, "scores": dict,
-    "filenames": list, "targets": list, "sequences": list, "times": list, "onsets": list, "history": list,
-    "epochs": int, "seconds": float, "config": dict, "versions": dict, "data": dict, "machine": str,
-}  # fmt: skip
 
 
 @dataclass
@@ -114,24 +110,8 @@ class Cell:
             return None
         with reading(path, DataError, broken):
             cell = cls(**values | {"tag_probs": np.array(values["tag_probs"], np.float64)})
-            cell._check()
+            check_cell(vars(cell))
             return cell
-
-    def _check(self) -> None:
-        """Raise `ValueError` where a value read back is not what `save` writes."""
-        clips = len(self.filenames)
-        for name, kind in _KINDS.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueError(f"{name} is {str(value)[:40]}, but must be of type {kind.__name__}")
-        if self.tag_probs.shape != (clips, len(self.classes)):
-            raise ValueError(f"tag_probs has shape {self.tag_probs.shape}, but there are {clips} clips")
-        for name in ("targets", "sequences", "times", "onsets"):
-            of_clips = getattr(self, name)
-            if len(of_clips) != clips or not all(isinstance(of_clip, list) for of_clip in of_clips):
-                raise ValueError(f"{name} must be {clips} lists, one a clip")
-        if not isinstance(self.data["fingerprint"], str):
-            raise ValueError("the fingerprint of the clips is no string")
 
 
 def cell_folder(folder: Path, system: str, fold: int) -> Path:

@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 import tomllib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ctctag import __version__
 from ctctag._progress import plain_output, printable
+from ctctag._reading import reading
 from ctctag.exceptions import CtctagError, ParameterError
 
 __all__ = ["main"]
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     try:
         args = _parse(arguments)
-        with _terminated_like_interrupted():
+        with _terminated_like_interrupted(), _notes_in_one_line():
             status = args.run(args) or 0
         sys.stdout.flush()  # a reader that has gone away is noticed here, not at exit
         return status
@@ -59,9 +61,30 @@ def _main(arguments: list[str]) -> int:
     except (CtctagError, OSError) as error:
         print(f"ctctag: {printable(error)}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(
+            f"ctctag: this takes more memory than there is ({str(error) or 'no more is known'}); smaller "
+            "batches, fewer jobs or threads, or shorter clips take less",
+            file=sys.stderr,
+        )
+        return 1
+    except RecursionError:
+        print("ctctag: an input is nested too deeply to be read", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("ctctag: interrupted", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _notes_in_one_line() -> Iterator[None]:
+    """Show warnings as sentences, without the line of the program that they come from."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *place, **options: f"ctctag: note: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextlib.contextmanager
@@ -127,12 +150,8 @@ def _apply_config(command: argparse.ArgumentParser, arguments: list[str]) -> Non
     path = finder.parse_known_args(arguments)[0].config
     if path is None:
         return
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path}: not a TOML file ({error})") from None
+    with reading(path, ParameterError, "not a TOML file ({})"):
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
 
     flags = {action.dest: action for action in command._actions if action.option_strings}
     flags.pop("help")
@@ -155,10 +174,12 @@ def _converted(path: Path, key: str, action: argparse.Action, value: Any) -> Any
             raise ParameterError(f"{path}: {key} must be true or false, got {value!r}")
         return value
     convert = action.type if callable(action.type) else str
+    with reading(path, ParameterError, f"{key} is not usable: {{}}"):  # a number may be too long to be shown
+        shown = repr(value)
     try:
         result = convert(str(value))
-    except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
-        raise ParameterError(f"{path}: {key} = {value!r} is not usable: {error}") from None
+    except (argparse.ArgumentTypeError, TypeError, ValueError, OverflowError) as error:
+        raise ParameterError(f"{path}: {key} = {shown} is not usable: {error}") from None
     if action.choices is not None and result not in action.choices:
         raise ParameterError(f"{path}: {key} must be one of {', '.join(action.choices)}, got {value!r}")
     return result

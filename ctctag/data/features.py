@@ -1,12 +1,15 @@
 """Log-mel features of a data set: computed once, kept on disk, memory-mapped, found again by content."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +17,7 @@ import numpy.typing as npt
 import ctctag
 from ctctag._checks import check_integer
 from ctctag._files import staged_folder
+from ctctag._reading import read_json, reading
 from ctctag._threads import run_tasks
 from ctctag.audio import LogMel, read_audio, resample, shift_samples
 from ctctag.data._counter import Counter, Progress
@@ -40,16 +44,19 @@ class Features:
     log_mel : LogMel
         The settings they were computed with.
     path : Path
-        The cache folder.
+        The cache folder; where none could be written, what it would have been.
     """
 
-    def __init__(self, path: Path, log_mel: LogMel, offsets: Sequence[int]) -> None:
+    def __init__(
+        self, path: Path, log_mel: LogMel, offsets: Sequence[int], stream: IO[bytes] | None = None
+    ) -> None:
         self.path = path
         self.log_mel = log_mel
         self._offsets = np.asarray(offsets, dtype=np.int64)
         self.lengths = np.diff(self._offsets)
         shape = (int(self._offsets[-1]), log_mel.n_mels)
-        self.frames: npt.NDArray[np.float32] = np.memmap(path / _FRAMES, "<f4", mode="r", shape=shape)
+        file: Any = path / _FRAMES if stream is None else stream
+        self.frames: npt.NDArray[np.float32] = np.memmap(file, "<f4", mode="r", shape=shape)
 
     @classmethod
     def build(
@@ -88,13 +95,19 @@ class Features:
             If a file cannot be read.
         DataError
             If a file's sample rate is too low for the highest band, a clip is shorter than a frame, or the
-            cache cannot be written.
+            cache cannot be written (`cache_dir` is not writable, or the disk is full).
+
+        Warns
+        -----
+        UserWarning
+            If the data set's own folder is not writable, such as a CD or another's share. Its features are
+            then kept in a nameless temporary file, and computed anew by the next process.
 
         Notes
         -----
         The folder is named by a hash of the bytes of all audio files and of the settings: change either, and
-        the features are computed anew. It appears complete or not at all; if two processes compute the same
-        features at once, the first to end wins and the other takes its result.
+        the features are computed anew. It appears complete or not at all; if two processes want the same
+        features at once, one computes them, and the other waits for its result.
 
         Examples
         --------
@@ -117,16 +130,22 @@ class Features:
             return found
         if was_there:  # and was whole from its first moment: it is of another format, or was cut off since
             shutil.rmtree(path, ignore_errors=True)
+        counter = Counter(len(dataset), progress)
         try:
-            with staged_folder(path) as staged:
-                _compute(dataset, log_mel, shift, staged, Counter(len(dataset), progress))
-        except (OSError, DataError) as error:
+            with staged_folder(path, wait=True) as staged:
+                _compute(dataset, log_mel, shift, staged, counter)
+        except DataError as error:
             found = _open(path, log_mel)  # another process was faster
-            if found is None:
-                if isinstance(error, DataError):
-                    raise
-                raise DataError(f"{path}: features cannot be written ({error.strerror})") from error
-            return found
+            if found is not None:
+                return found
+            if cache_dir is None and _refused(error):
+                warnings.warn(
+                    f"{error}; the features are kept until this process ends, and computed anew by the next "
+                    "(a copy of the data set on a disk that can be written keeps them)",
+                    stacklevel=2,
+                )
+                return _unkept(dataset, log_mel, shift, path, counter)
+            raise
         found = _open(path, log_mel)
         if found is None:
             raise DataError(f"{path}: features were written, but cannot be read back")
@@ -175,30 +194,61 @@ def _key(dataset: Dataset, log_mel: LogMel, shift: int) -> str:
 
 def _open(path: Path, log_mel: LogMel) -> Features | None:
     """Return the features in a cache folder, or None if they are not there whole."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        offsets = json.loads((path / _INDEX).read_text(encoding="utf-8"))["offsets"]
-        if (path / _FRAMES).stat().st_size == 4 * offsets[-1] * log_mel.n_mels:
-            return Features(path, log_mel, offsets)
+    with contextlib.suppress(FileNotFoundError, DataError):
+        offsets = read_json(path / _INDEX, DataError, "not an index of features ({})").get("offsets")
+        with reading(path, DataError, "not features ({})"):
+            array = np.array(offsets, dtype=np.int64)
+            whole = len(array) > 0 and array[0] == 0 and bool((np.diff(array) > 0).all())
+            if whole and (path / _FRAMES).stat().st_size == 4 * int(array[-1]) * log_mel.n_mels:
+                return Features(path, log_mel, array.tolist())
     return None
 
 
+def _refused(error: DataError) -> bool:
+    """Return whether a disk or a folder takes no files at all: one that is only full does."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def _unkept(dataset: Dataset, log_mel: LogMel, shift: int, path: Path, counter: Counter) -> Features:
+    """Return features in a temporary file that has no name, and is gone with the last who maps it."""
+    try:
+        with tempfile.TemporaryFile() as stream:
+            offsets = _write_frames(dataset, log_mel, shift, stream, counter)
+            stream.flush()
+            return Features(path, log_mel, offsets, stream)
+    except OSError as error:
+        raise DataError(
+            f"{tempfile.gettempdir()}: features cannot be written ({error.strerror or error}); TMPDIR names "
+            "another folder for temporary files"
+        ) from error
+
+
 def _compute(dataset: Dataset, log_mel: LogMel, shift: int, folder: Path, counter: Counter) -> None:
-    offsets = [0]
     with (folder / _FRAMES).open("wb") as stream:
-        for start in range(0, len(dataset), _BLOCK):
-            block: dict[int, npt.NDArray[Any]] = {}
-
-            def compute(index: int, block: dict[int, npt.NDArray[Any]] = block) -> None:
-                block[index] = _features(dataset.path_of(index), log_mel, shift)
-                counter.step()
-
-            indices = range(start, min(start + _BLOCK, len(dataset)))
-            run_tasks(compute, indices)
-            for index in indices:
-                stream.write(np.ascontiguousarray(block[index], dtype="<f4").data)
-                offsets.append(offsets[-1] + len(block[index]))
+        offsets = _write_frames(dataset, log_mel, shift, stream, counter)
     contents = {"ctctag": ctctag.__version__, "log_mel": log_mel.to_dict(), "offsets": offsets}
     (folder / _INDEX).write_text(json.dumps(contents) + "\n", encoding="utf-8")
+
+
+def _write_frames(
+    dataset: Dataset, log_mel: LogMel, shift: int, stream: IO[bytes], counter: Counter
+) -> list[int]:
+    """Write the frames of all clips; return where each clip begins, and the last ends."""
+    offsets = [0]
+    for start in range(0, len(dataset), _BLOCK):
+        block: dict[int, npt.NDArray[Any]] = {}
+
+        def compute(index: int, block: dict[int, npt.NDArray[Any]] = block) -> None:
+            block[index] = _features(dataset.path_of(index), log_mel, shift)
+            counter.step()
+
+        indices = range(start, min(start + _BLOCK, len(dataset)))
+        run_tasks(compute, indices)
+        for index in indices:
+            stream.write(np.ascontiguousarray(block[index], dtype="<f4").data)
+            offsets.append(offsets[-1] + len(block[index]))
+    return offsets
 
 
 def _features(path: Path, log_mel: LogMel, shift: int) -> npt.NDArray[np.float32]:

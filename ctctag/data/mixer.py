@@ -26,6 +26,10 @@ PEAK_LEVEL = 0.5
 PEAK_LIMIT = 0.99
 FADE_SECONDS = 0.01
 LAYER_DB = -10.0
+HIGHEST_RATE = 655_350  # Hz: the highest that a FLAC file can note
+MOST_SAMPLES = 1 << 26  # of a clip, 256 MiB: each thread holds the sum of one and its parts
+MOST_EVENTS = 10_000  # of a clip
+LOUDEST_DB = 200.0  # twice the range of 16 bits; far beyond, gains overflow
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,13 @@ class Mixer:
         self.source = open_source(source)
         self.noise = None if noise is None else open_noise(noise)
         self.sr = check_integer(sr, "sr", low=1000)
+        check_integer(sr, "sr", high=HIGHEST_RATE)
         self.clip_seconds = check_number(clip_seconds, "clip_seconds", low=0.1)
+        if self.clip_seconds * self.sr > MOST_SAMPLES:  # before memory is taken for them
+            raise ParameterError(
+                f"clip_seconds is {self.clip_seconds:g}, but a clip at {self.sr} Hz lasts at most "
+                f"{MOST_SAMPLES / self.sr:.0f} s ({MOST_SAMPLES} samples): mix more clips, and shorter ones"
+            )
         self.n_samples = round(self.clip_seconds * self.sr)
         self.events_per_clip = _counts(events_per_clip)
         self.snr_db = check_snr(snr_db)
@@ -395,6 +405,7 @@ def _power(samples: Samples) -> float:
 def _counts(value: int | tuple[int, int]) -> tuple[int, int]:
     low, high = (value, value) if np.ndim(value) == 0 else value  # type: ignore[misc]
     low, high = (check_integer(end, "events_per_clip", low=0) for end in (low, high))
+    check_integer(high, "events_per_clip", high=MOST_EVENTS)
     if low > high:
         raise ParameterError(f"events_per_clip must be a pair (least, most), got {value!r} (swapped?)")
     return low, high

@@ -1,15 +1,15 @@
 """Data sets of mixtures on disk: mixed from sources, and mixed again from their recipe."""
 
-import contextlib
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ctctag._checks import check_choice, check_integer
 from ctctag._files import staged_folder
+from ctctag._reading import reading
 from ctctag._threads import run_tasks
 from ctctag.audio import write_audio
 from ctctag.data._counter import Counter, Progress
@@ -20,17 +20,17 @@ from ctctag.data.identity import check_contents, check_folds, hashes
 from ctctag.data.label_writers import write_folds, write_sequential, write_strong, write_weak
 from ctctag.data.labels import Event
 from ctctag.data.mixer import Mixer
-from ctctag.data.noise import NoiseSource
+from ctctag.data.noise import NoiseSource, open_noise
 from ctctag.data.opening import classes_of
 from ctctag.data.recipe import Part, read_recipe, write_recipe
 from ctctag.data.sources import EventSource
 from ctctag.data.toml import read_toml, write_toml
-from ctctag.data.tsv import naming, quoted
-from ctctag.exceptions import DataError, ParameterError
+from ctctag.exceptions import DataError
 
 __all__ = ["PROTOCOLS", "mix_dataset", "open_mixer", "remix"]
 
 PROTOCOLS = ("paper", "honest")
+MOST_CLIPS = 10_000_000  # a thousand days of sound; names and labels of all are held at once
 FORMAT = 1
 
 
@@ -98,6 +98,7 @@ def mix_dataset(
     (4, 16000, [1, 2, 1, 2])
     """
     check_integer(clips, "clips", low=1)
+    check_integer(clips, "clips", high=MOST_CLIPS)
     check_choice(protocol, "protocol", PROTOCOLS)
     check_integer(folds, "folds", low=2)
     check_integer(seed, "seed", low=0)
@@ -184,10 +185,15 @@ def open_mixer(
     }
     options.setdefault("max_event_seconds", None)
     mixer = _mixer(root, settings, source, noise, settings["classes"], **options)
-    if sr is not None or events_per_clip is not None:
-        options["sr"] = mixer.sr if sr is None else sr
-        options["events_per_clip"] = mixer.events_per_clip if events_per_clip is None else events_per_clip
-        mixer = Mixer(mixer.source, noise=mixer.noise, clip_seconds=mixer.clip_seconds, **options)
+    if events_per_clip is not None:
+        options["events_per_clip"] = events_per_clip
+    mixer = Mixer(  # what the caller wants is no fault of the file's
+        mixer.source,
+        noise=mixer.noise,
+        sr=mixer.sr if sr is None else sr,
+        clip_seconds=mixer.clip_seconds,
+        **options,
+    )
     if mix["protocol"] == "honest":
         mixer = mixer.with_folds(mix["folds"], mix["seed"])
         check_folds(mixer, mix, root)
@@ -284,39 +290,30 @@ def _located(name: str, root: Path) -> str | Path:
     return place if place.exists() else root / name  # unless a link leads elsewhere
 
 
+_SETTINGS: dict[str, Any] = {"mix": dict, "classes": list, "sample_rate": int, "clip_seconds": int | float}
+_MIX: dict[str, Any] = {"protocol": str, "folds": int, "seed": int, "events": str, "noise": str}
+
+
 def _read_settings(root: Path) -> dict[str, Any]:
     """Return ``dataset.toml``, which must say how its clips were mixed."""
     path = root / "dataset.toml"
     settings = read_toml(path)
     mix = settings.get("mix", {})
-    if not isinstance(mix, dict):
-        raise DataError(f"{path}: mix must be a table of settings, got {quoted(mix)}")
-    for table, names in (
-        (settings, ("mix", "classes", "sample_rate", "clip_seconds")),
-        (mix, ("protocol", "folds", "seed", "events", "noise")),
-    ):
-        for name in names:
+    for table, kinds in ((settings, _SETTINGS), (mix, _MIX)):
+        for name, kind in kinds.items():
             if name not in table:
                 raise DataError(f"{path}: {name!r} is missing, so it cannot be mixed again")
-    classes_of(settings, path)
-    with _said_in(path):
+            with reading(path, DataError, f"{name} is not usable ({{}}), so it cannot be mixed again"):
+                if not isinstance(table[name], kind) or isinstance(table[name], bool):
+                    raise TypeError(f"got {str(table[name])[:80]}")
+                if isinstance(table[name], str) and "\0" in table[name]:
+                    raise ValueError("it holds a zero byte")
+    with reading(path, DataError, "{}, so it cannot be mixed again"):
         check_choice(mix["protocol"], "protocol", PROTOCOLS)
         check_integer(mix["folds"], "folds", low=2)
         check_integer(mix["seed"], "seed", low=0)
-        for name in ("events", "noise"):
-            if not isinstance(mix[name], str):
-                raise ParameterError(f"{name} must be the name of a folder, got {quoted(mix[name])}")
+    classes_of(settings, path)
     return settings
-
-
-@contextlib.contextmanager
-def _said_in(path: Path) -> Iterator[None]:
-    """Let a wrong setting be an error of the file that says it."""
-    with naming(path):
-        try:
-            yield
-        except ParameterError as error:
-            raise DataError(f"{path}: {error}") from error
 
 
 def _mixer(
@@ -331,10 +328,17 @@ def _mixer(
     mix = settings["mix"]
     events_at = source if source is not None else _located(mix["events"], root)
     noise_at = noise if noise is not None else _located(mix["noise"], root)
-    with _said_in(root / "dataset.toml"):
+    try:
+        events = open_source(events_at, classes)
+    except DataError as error:
+        if events_at != "synthetic":  # a folder is named by the message
+            raise
+        raise DataError(f"{root / 'dataset.toml'}: {error}") from error
+    background = None if noise_at == "none" else open_noise(noise_at)
+    with reading(root / "dataset.toml", DataError, "{}, so it cannot be mixed again"):
         mixer = Mixer(
-            open_source(events_at, classes),
-            noise=None if noise_at == "none" else noise_at,
+            events,
+            noise=background,
             sr=settings["sample_rate"],
             clip_seconds=settings["clip_seconds"],
             **options,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctctag._files import atomic_path
+from ctctag._reading import reading
 from ctctag.exceptions import DataError
 
 __all__ = ["read_toml", "write_toml"]
@@ -20,12 +21,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     DataError
         If the file cannot be read or is not TOML; the message names the line.
     """
-    try:
+    with reading(path, DataError, "is not valid TOML ({})"):
         return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path}: is not valid TOML ({error})") from error
 
 
 def write_toml(path: str | Path, values: Mapping[str, Any]) -> None:

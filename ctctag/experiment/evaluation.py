@@ -1,6 +1,7 @@
 """Measure a trained system on clips it has not seen."""
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -223,8 +224,11 @@ def evaluate_run(
     )
     result.trained_on = own and result.fold != model.info.get("fold")
     if folder and own and not result.trained_on:
-        with atomic_path(folder.path / "evaluation.json") as temporary:
-            temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+        try:
+            with atomic_path(folder.path / "evaluation.json") as temporary:
+                temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+        except DataError as error:  # a read-only or a full disk: the scores are there all the same
+            warnings.warn(f"{error}; the scores are not kept there", stacklevel=2)
     return result
 
 

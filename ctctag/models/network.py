@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ctctag._checks import check_choice, check_float_array, check_integer, check_lengths, check_number
 from ctctag._threads import single_threaded_blas
-from ctctag.exceptions import ParameterError
+from ctctag.exceptions import ModelError, ParameterError
 from ctctag.layers import BiGRU, ConvBlock, Dense, Dropout, Flatten, LastStates, Layer, Sequential
 from ctctag.models.heads import (
     AveragePoolHead,
@@ -109,6 +109,8 @@ class Network:
         ------
         ParameterError
             If the shape of `x` or a length is wrong.
+        ModelError
+            If, in inference, a logit is not finite.
         """
         x = check_float_array(x, "x", ("N", "T", self.n_mels))
         lengths = check_lengths(lengths, "lengths", x.shape[0], x.shape[1])
@@ -116,6 +118,11 @@ class Network:
         y, cache = self.layers.forward(
             x[..., np.newaxis].astype(dtype, copy=False), lengths=lengths, training=training
         )
+        if not training and not np.isfinite(y).all():  # heads would make "nothing heard" of it
+            raise ModelError(
+                "the network's outputs are not finite: its weights are too large together, or the features "
+                "are (did the training diverge?)"
+            )
         return y, cache
 
     def backward(self, dscores: Array, cache: Any) -> dict[str, Array]:

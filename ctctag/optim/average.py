@@ -78,7 +78,7 @@ class ExponentialMovingAverage:
         Raises
         ------
         ParameterError
-            If names or shapes differ. Nothing is changed then.
+            If names, shapes or dtypes differ, or a value is not finite. Nothing is changed then.
         """
         check_state(state, self.state_dict(), "average")
         self.steps = int(state["steps"])

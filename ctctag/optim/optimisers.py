@@ -92,9 +92,13 @@ class Optimiser:
         Raises
         ------
         ParameterError
-            If names or shapes differ. Nothing is changed then.
+            If names, shapes or dtypes differ, or a value is not finite or, where squares are remembered,
+            negative. Nothing is changed then.
         """
         check_state(state, self.state_dict(), "optimiser")
+        for name in self._slots.get("square", {}):
+            if np.min(state[f"square.{name}"], initial=0) < 0:
+                raise ParameterError(f"state['square.{name}'] holds a negative number, but no square is one")
         self.steps = int(state["steps"])
         for slot, arrays in self._slots.items():
             for name, array in arrays.items():

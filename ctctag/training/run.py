@@ -5,23 +5,28 @@
 ``log.jsonl``       one line of JSON an epoch
 ``checkpoint.npz``  everything needed to go on, written after every epoch
 ``model.npz``       the best weights, when training has ended (see `ctctag.models.files`)
+``.lock``           only while a training is at work here
 ==================  ====================================================================================
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ctctag._files import atomic_path
+from ctctag._files import atomic_path, clear_leftovers
+from ctctag._locks import locked
+from ctctag._reading import read_json, reading
 from ctctag.audio import LogMel, Standardiser
 from ctctag.data import Dataset, Features, open_mixer
 from ctctag.exceptions import DataError, ModelError, ParameterError
 from ctctag.models import TrainedModel, save_model
-from ctctag.models.files import read_arrays, versions
+from ctctag.models.arrays import read_arrays, write_arrays
+from ctctag.models.files import versions
 from ctctag.training.batches import Clips, FeatureSource
 from ctctag.training.config import TrainingConfig
 from ctctag.training.masks import SpectrogramMasks
@@ -61,14 +66,17 @@ class RunFolder:
         Raises
         ------
         ModelError
-            If there is no run here.
+            If there is no run here, or ``run.json`` is damaged.
         """
         try:
-            return json.loads(self.settings_path.read_text(encoding="utf-8"))
+            settings = read_json(self.settings_path, ModelError, "not readable as JSON ({})")
         except FileNotFoundError:
             raise ModelError(f"{self.path}: not a training run (there is no run.json in it)") from None
-        except ValueError as error:
-            raise ModelError(f"{self.settings_path}: not readable as JSON ({error})") from error
+        with reading(self.settings_path, ModelError, "not the settings of a training run ({})"):
+            TrainingConfig.from_dict(settings["training"])
+            if not isinstance(settings["data"]["fingerprint"], str):
+                raise ValueError("the fingerprint of the data is no string")
+        return settings
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Write ``run.json``."""
@@ -78,8 +86,11 @@ class RunFolder:
     def save(self, trainer: Trainer) -> None:
         """Write the checkpoint and the log; each appears whole or not at all."""
         arrays, values = trainer.state_dict()
-        with atomic_path(self.checkpoint_path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays, values=np.array(json.dumps(values)))  # type: ignore[arg-type]
+        arrays["values"] = np.array(json.dumps(values))
+        write_arrays(self.checkpoint_path, arrays, compress=False)
+        self._write_log(trainer)
+
+    def _write_log(self, trainer: Trainer) -> None:
         with atomic_path(self.log_path) as temporary:
             lines = [json.dumps(record) for record in trainer.history]
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -94,13 +105,38 @@ class RunFolder:
         """
         if not self.checkpoint_path.exists():
             return False
-        arrays = read_arrays(self.checkpoint_path)
-        try:
+        path = self.checkpoint_path
+        arrays = read_arrays(path)
+        with reading(path, ModelError, "not a checkpoint ({}); remove it to begin again"):
             values = json.loads(str(arrays.pop("values")))
-        except (KeyError, ValueError):
-            raise ModelError(f"{self.checkpoint_path}: not a checkpoint; remove it to begin again") from None
-        trainer.load_state_dict(arrays, values)
+            trainer.load_state_dict(arrays, values, str(path))
+        self._write_log(trainer)  # which a killed process may not have come to
         return True
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainings out of this folder, which is made if need be, and clear what killed ones left.
+
+        Raises
+        ------
+        DataError
+            If another training is at work here, or the folder cannot be written.
+        """
+        missing = [place for place in (self.path, *self.path.parents) if not place.exists()]
+        busy = f"{self.path}: another training is at work here; wait for it, or choose another folder"
+        try:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DataError(f"{self.path}: cannot be written ({error.strerror})") from error
+            with locked(self.path / ".lock", busy):
+                for path in (self.settings_path, self.log_path, self.checkpoint_path, self.model_path):
+                    clear_leftovers(path)
+                yield
+        finally:
+            with contextlib.suppress(OSError):  # it holds something now
+                for place in missing:
+                    place.rmdir()
 
 
 @dataclass
@@ -175,7 +211,7 @@ def train_on_dataset(
     ------
     DataError
         If the labels are not enough for the system or do not fit their clips, or the folder holds another
-        run.
+        run, is being written by another training, or cannot be written.
     ParameterError
         If there is no such fold, or no fold is left to learn from.
     ModelError
@@ -186,8 +222,32 @@ def train_on_dataset(
     log_mel = log_mel or LogMel()
     folder = RunFolder(out)
     settings = _settings(dataset, config, fold, validation_fold, log_mel)
-    trained_before = _prepare(folder, settings, resume)
+    with folder.locked():
+        trained_before = _prepare(folder, settings, resume)
+        trainer = _trainer(dataset, config, learned, held, {fold, validation_fold}, log_mel, on_features)
+        if trained_before:
+            folder.resume(trainer)
+        while not trainer.finished:
+            record = trainer.run_epoch(on_batch)
+            folder.save(trainer)
+            if on_epoch is not None:
+                on_epoch(record)
+        info = settings | {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch}
+        model = trainer.best_model(dataset.classes, log_mel, info)
+        save_model(folder.model_path, model)
+    return Run(model, trainer.history, trainer.best_epoch)
 
+
+def _trainer(
+    dataset: Dataset,
+    config: TrainingConfig,
+    learned: np.ndarray,
+    held: np.ndarray,
+    left_out: Collection[int | None],
+    log_mel: LogMel,
+    on_features: Callable[[int, int], None] | None,
+) -> Trainer:
+    """Return a new network with the clips that it learns from and is validated on."""
     features = Features.build(dataset, log_mel, progress=on_features)
     check_spans(dataset, longest_seconds(log_mel, features.lengths))
     if config.system == "crnn-ctc":
@@ -196,24 +256,11 @@ def train_on_dataset(
     masks = SpectrogramMasks() if config.masks else None
     training: Clips | FreshClips
     if config.fresh:
-        training = _fresh_clips(dataset, config, {fold, validation_fold}, log_mel, masks)
+        training = _fresh_clips(dataset, config, left_out, log_mel, masks)
     else:
         training = Clips(features, targets, fit_standardiser(features, learned), learned, masks, config.views)
     network = config.build_network(len(dataset.classes), log_mel.n_mels)
-    validation = Clips(features, targets, training.standardiser, held)
-    trainer = Trainer(network, config, training, validation)
-    if trained_before:
-        folder.resume(trainer)
-
-    while not trainer.finished:
-        record = trainer.run_epoch(on_batch)
-        folder.save(trainer)
-        if on_epoch is not None:
-            on_epoch(record)
-    info = settings | {"best_epoch": trainer.best_epoch, "epochs_trained": trainer.epoch}
-    model = trainer.best_model(dataset.classes, log_mel, info)
-    save_model(folder.model_path, model)
-    return Run(model, trainer.history, trainer.best_epoch)
+    return Trainer(network, config, training, Clips(features, targets, training.standardiser, held))
 
 
 def _fresh_clips(
@@ -271,7 +318,6 @@ def _prepare(folder: RunFolder, settings: dict[str, Any], resume: bool) -> bool:
         )
     if exists:
         _check_same(folder, folder.read_settings(), settings)
-    folder.path.mkdir(parents=True, exist_ok=True)
     folder.write_settings(settings)
     return exists
 

@@ -14,17 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ctctag import metrics, optim
+from ctctag._checks import check_integer
+from ctctag._reading import reading
 from ctctag._threads import single_threaded_blas
 from ctctag.audio import LogMel
-from ctctag.exceptions import CtctagError
+from ctctag.exceptions import CtctagError, ModelError
 from ctctag.models import Network, TrainedModel
-from ctctag.models.files import arrays_under, copy_arrays
+from ctctag.models.arrays import arrays_under, check_arrays, check_values, copy_arrays
 from ctctag.training.batches import Clips
 from ctctag.training.config import TrainingConfig
 from ctctag.training.evaluation import Predictions, predict
 from ctctag.training.mixtures import FreshClips
 
 __all__ = ["Trainer"]
+
+_PARTS = ("now", "best", "optimiser", "average")
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -168,22 +172,47 @@ class Trainer:
         }
         return arrays, values
 
-    def load_state_dict(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+    def load_state_dict(
+        self, arrays: dict[str, Array], values: dict[str, Any], where: str = "checkpoint"
+    ) -> None:
         """Go on from what `state_dict` gave.
+
+        Parameters
+        ----------
+        arrays, values : dict
+            The two parts of the state.
+        where : str
+            Where they come from, for messages.
 
         Raises
         ------
         ModelError
-            If the arrays do not fit the network.
+            If an array is missing, too many, of another shape or dtype than this network's, or holds what no
+            training leaves; or if the log of epochs is damaged.
         """
-        self._load_weights(arrays_under(arrays, "now/"))
-        self._best = arrays_under(arrays, "best/")
-        self._optimiser.load_state_dict(arrays_under(arrays, "optimiser/"))
+        parts = {name: arrays_under(arrays, f"{name}/") for name in _PARTS}
+        known = {f"{part}/{name}" for part, of in parts.items() for name in of}
+        if odd := sorted(arrays.keys() - known):
+            raise ModelError(f"{where}: holds {odd[0]!r}, which no checkpoint has")
+        if parts["average"] and self._average is None:
+            raise ModelError(f"{where}: holds averaged weights, but this run has none")
+        check_arrays(self._best, parts["best"], f"{where}: best")
+        check_values(parts["best"], f"{where}: best")
+        with reading(where, ModelError, "its log of epochs is damaged ({})"):
+            history, best_epoch, best_score = _checked_log(values)
+        copy_arrays(self._weights(copy=False), parts["now"], f"{where}: now")
+        with reading(where, ModelError, "optimiser: {}"):
+            self._optimiser.load_state_dict(parts["optimiser"])
+        if self._optimiser.steps != len(history) * self._batches:
+            raise ModelError(
+                f"{where}: optimiser: steps is {self._optimiser.steps}, but {len(history)} epochs of "
+                f"{self._batches} batches are {len(history) * self._batches}"
+            )
         if self._average is not None:
-            self._average.load_state_dict(arrays_under(arrays, "average/"))
-        self.history = list(values["history"])
-        self.best_epoch = values["best_epoch"]
-        self._best_score = tuple(values["best_score"])
+            with reading(where, ModelError, "average: {}"):
+                self._average.load_state_dict(parts["average"])
+        self._best = parts["best"]
+        self.history, self.best_epoch, self._best_score = history, best_epoch, best_score
 
     # -- pieces --------------------------------------------------------------------------------------------
 
@@ -233,6 +262,30 @@ class Trainer:
 def _number(value: float) -> float | None:
     """Return `value` for JSON, which has no NaN: too few held-out clips leave the AUC undefined."""
     return None if math.isnan(value) else float(value)
+
+
+def _checked_log(values: dict[str, Any]) -> tuple[list[dict[str, Any]], int, tuple[float, float]]:
+    """Return history, best epoch and best score, if they are what the trainer writes."""
+    history = list(values["history"])
+    for number, record in enumerate(history, start=1):
+        if record["epoch"] != number:
+            raise ValueError(f"epoch {record['epoch']!r} where {number} was expected")
+        for name in ("loss", "validation_loss", "clips_per_second", "seconds"):
+            _check_float(record[name], name)
+        for name in ("validation_auc", "sequence_error_rate", "blank_mass"):
+            if record.get(name) is not None:
+                _check_float(record[name], name)
+        record["validation_auc"]  # None where it is undefined, but never missing
+    done = len(history)
+    best_epoch = check_integer(values["best_epoch"], "best_epoch", low=min(1, done), high=done)
+    errors, loss = (_check_float(value, "best_score") for value in values["best_score"])
+    return history, best_epoch, (errors, loss)
+
+
+def _check_float(value: Any, name: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
+        raise ValueError(f"{name} is {value!r}, but must be a number")
+    return value
 
 
 def _schedule(config: TrainingConfig, steps: int) -> Callable[[int], float]:

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ctctag.exceptions import CtctagError, ParameterError
+from ctctag.exceptions import CtctagError, DataError, ParameterError
 from ctctag.experiment.report import Report
 from ctctag.experiment.tables import Table
 
@@ -114,7 +114,7 @@ def test_save_is_whole_or_not_at_all(report, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(report, "to_html", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DataError, match=re.escape(f"{path}: cannot be written (disk full)")):
         report.save(path)
     assert path.read_text(encoding="utf-8") == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]

@@ -9,7 +9,9 @@ import pytest
 
 from ctctag.audio import LogMel, Standardiser
 from ctctag.exceptions import ModelError, ParameterError
-from ctctag.models import TrainedModel, build, load_model, save_model
+from ctctag.layers import Dropout, Sequential
+from ctctag.models import Network, TrainedModel, build, load_model, save_model
+from ctctag.models.heads import AveragePoolHead, MaxPoolHead
 
 
 @pytest.fixture
@@ -150,3 +152,189 @@ def test_classes_must_fit(model):
         TrainedModel(model.network, ("cough",), model.log_mel, model.standardiser)
     with pytest.raises(ParameterError, match=r"^log_mel gives 64 bands, but the network takes 16$"):
         TrainedModel(model.network, ("a", "b"), LogMel(), model.standardiser)
+
+
+@pytest.mark.parametrize("system", ["crnn-ctc", "crmp", "crap", "baseline"])
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        (
+            "params/gru.forward.bias_ih",
+            lambda a: a.__setitem__(3, np.nan),
+            "params: gru.forward.bias_ih[3] is nan",
+        ),
+        ("params/dense.weight", lambda a: a.__setitem__((1, 1), np.inf), "params: dense.weight[1, 1] is inf"),
+        ("params/dense.weight", lambda a: a.fill(1e38), "params: dense.weight[0, 0] is 1e+38"),
+        ("params/dense.weight", lambda a: a.astype(complex), "params: dense.weight is complex128, but"),
+        ("params/dense.bias", lambda a: a.astype(bool), "params: dense.bias is bool, but"),
+        ("params/dense.bias", lambda a: a.astype(str), "params: dense.bias is <U32, but"),
+        ("params/dense.bias", lambda a: a.astype(np.float64), "params: dense.bias is float64, but"),
+        ("params/dense.bias", lambda a: a[:-1], "params: dense.bias has shape ("),
+        (
+            "state/block1.norm.running_mean",
+            lambda a: a.fill(np.nan),
+            "state: block1.norm.running_mean[0] is nan",
+        ),
+        (
+            "state/block1.norm.running_var",
+            lambda a: a.fill(-5),
+            "state: block1.norm.running_var[0] is -5, but",
+        ),
+        ("state/dropout.step", lambda a: a.astype(float), "state: dropout.step is float64, but"),
+        ("standardiser/mean", lambda a: a.__setitem__(2, np.nan), "standardiser: mean[2] is nan, but"),
+        (
+            "standardiser/std",
+            lambda a: a.__setitem__(2, 0),
+            "not a usable model file: std[2] is 0, but must be above 0",
+        ),
+        (
+            "standardiser/std",
+            lambda a: a.__setitem__(2, -1),
+            "not a usable model file: std[2] is -1, but must",
+        ),
+        (
+            "standardiser/std",
+            lambda a: a.fill(1e-30),
+            "standardiser: std[0] is 1e-30, but must be at least 1e-12",
+        ),
+        ("standardiser/std", lambda a: a.astype(bool), "standardiser: std is bool, but must be float32"),
+        ("standardiser/std", lambda a: a[:-1], "not a usable model file: mean and std must have one shape"),
+    ],
+)
+def test_what_no_training_leaves_is_refused_with_its_path(model, system, tmp_path, name, change, words):
+    path = tmp_path / "m.npz"
+    network = build(system, n_classes=2, preset="tiny", n_mels=16)
+    save_model(path, replace(model, network=network))
+    with np.load(path) as file:
+        array = file[name]
+    changed = change(array)
+    rewrite(path, **{name: array if changed is None else changed})
+    with pytest.raises(ModelError, match=f"^{re.escape(f'{path}: {words}')}"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": ["a", 2]}, "classes must be a list of strings, got ['a', 2]"),
+        ({"classes": ["a", "a"]}, "classes has a name twice"),
+        ({"classes": "ab"}, "classes must be a list of strings, got ab"),
+        ({"info": "x"}, "info must be an object with an object data, got x"),
+        ({"info": {"data": ["x"]}}, "info must be an object with an object data, got {'data': ['x']}"),
+        ({"info": {"data": {"path": 3}}}, "info: data: path must be a string, got 3"),
+        ({"info": {"fold": "1"}}, "info: fold must be an integer, got '1'"),
+        ({"features": {}}, "lacks 'n_mels'"),
+        ({"features": {"n_mels": 10**9}}, "features: n_mels is 1000000000, but the network takes 16"),
+        ({"features": {"n_mels": 16, "n_fft": 1 << 40}}, "features: n_fft must be at most"),
+        ({"preset": ["tiny"]}, "preset must be one of"),
+        ({"tag_weight": float("nan")}, "tag_weight must be finite, got nan"),
+    ],
+)
+def test_a_description_that_is_damaged(model, tmp_path, changes, words):
+    path = tmp_path / "m.npz"
+    save_model(path, model)
+    rewrite(path, metadata=changes)
+    with pytest.raises(ModelError, match=f"^{re.escape(f'{path}: not a usable model file: {words}')}"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "7", '"ctctag model"', "{", '{"format": ' + "9" * 5000 + "}"]
+)
+def test_a_description_that_cannot_be_read(model, tmp_path, text):
+    path = tmp_path / "m.npz"
+    save_model(path, model)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **arrays | {"metadata": np.array(text)})
+    message = f"{path}: an .npz file, but not one that ctctag wrote as a model"
+    with pytest.raises(ModelError, match=re.escape(message) + "$"):
+        load_model(path)
+
+
+def test_a_network_in_float64_comes_back_in_float64(model, tmp_path):
+    network = build("crnn-ctc", n_classes=2, preset="tiny", n_mels=16, dtype=np.float64)
+    save_model(tmp_path / "m.npz", replace(model, network=network))
+    back = load_model(tmp_path / "m.npz").network
+    for name, array in network.params.items():
+        assert back.params[name].dtype == np.float64
+        np.testing.assert_array_equal(back.params[name], array)
+
+
+def foreign_networks():
+    """Networks whose file would describe another one."""
+    other = build("crmp", n_classes=2, preset="tiny", n_mels=16)
+    network = build("crmp", n_classes=2, preset="tiny", n_mels=16)
+    network.preset = "small"
+    yield "of another size", network, "params: block1.conv.weight has shape (3, 3, 1, 8), but"
+    network = build("crmp", n_classes=2, preset="tiny", n_mels=16)
+    network.layers.layers["dropout"] = Dropout(0.9)
+    yield (
+        "of another dropout",
+        network,
+        "its layers or its head are not those of system 'crmp' and preset 'tiny'",
+    )
+    network = Network("crmp", 2, 16, "tiny", other.layers, AveragePoolHead(2))
+    yield (
+        "of another head",
+        network,
+        "its layers or its head are not those of system 'crmp' and preset 'tiny'",
+    )
+    layers = {name: layer for name, layer in other.layers.layers.items() if name != "block4"}
+    network = Network("crmp", 2, 16, "tiny", Sequential(layers), MaxPoolHead(2))
+    yield (
+        "of fewer layers",
+        network,
+        "params: the names of the arrays do not fit the network: block4.conv.weight",
+    )
+    network = Network("mine", 2, 16, "tiny", other.layers, MaxPoolHead(2))
+    yield "of an own name", network, "system must be one of"
+
+
+@pytest.mark.parametrize(
+    ("network", "words"), [pytest.param(*rest, id=name) for name, *rest in foreign_networks()]
+)
+def test_what_could_not_be_loaded_is_not_saved(model, tmp_path, network, words):
+    path = tmp_path / "m.npz"
+    with pytest.raises(ModelError, match=f"^{re.escape(str(path))}: cannot be saved.*: {re.escape(words)}"):
+        save_model(path, replace(model, network=network))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_diverged_network_is_not_saved(model, tmp_path):
+    path = tmp_path / "m.npz"
+    save_model(path, model)
+    before = path.read_bytes()
+    model.network.params["dense.bias"][1] = np.nan
+    message = f"{path}: cannot be saved: params: dense.bias[1] is nan, but must be finite"
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}"):
+        save_model(path, model)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": (np.int64(1), np.int64(2))}, "classes must be a list of strings"),
+        ({"classes": ("a", "a")}, "classes has a name twice"),
+        ({"info": {"made": {1, 2}}}, "info must hold plain JSON values (Object of type set is not"),
+    ],
+)
+def test_descriptions_that_could_not_be_read_are_not_saved(model, tmp_path, changes, words):
+    with pytest.raises(ModelError, match=re.escape(words)):
+        save_model(tmp_path / "m.npz", replace(model, **changes))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("system", ["crnn-ctc", "crmp", "crap", "baseline"])
+def test_outputs_that_are_not_finite_are_no_silence(system):
+    network = build(system, n_classes=2, preset="tiny", n_mels=16)
+    for array in network.params.values():
+        array[...] = 1e6  # each for itself within bounds
+    for array in network.state.values():
+        array[...] = 0
+    x = np.random.default_rng(0).standard_normal((1, 9, 16))
+    for listen in (network.decode, network.tag_probs):
+        with pytest.raises(ModelError, match=r"^the network's outputs are not finite"):
+            listen(x)

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -12,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ctctag import _locks
 from ctctag.audio import write_audio
 from ctctag.exceptions import CtctagError, DataError, ParameterError
 from ctctag.experiment.reproduction import (
@@ -23,6 +26,8 @@ from ctctag.experiment.reproduction import (
     run_experiment,
     write_report,
 )
+from ctctag.experiment.reproduction import cells as cells_of
+from ctctag.experiment.reproduction.watch import _records
 from ctctag.training import Trainer
 
 TIMINGS = ("seconds", "clips_per_second")
@@ -257,6 +262,125 @@ def test_a_broken_cell_is_named(plan, tmp_path):
     folder = cell_folder(tmp_path, "crmp", 1)
     folder.mkdir(parents=True)
     (folder / "cell.json").write_text("{}")
-    message = f"{folder / 'cell.json'}: not a finished cell ('tag_probs'); remove it to measure it again"
+    message = (
+        f"{folder / 'cell.json'}: not a finished cell (lacks 'tag_probs'); remove it to measure it again"
+    )
     with pytest.raises(DataError, match="^" + re.escape(message)):
         finished_cells(plan, tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs kill -9")
+@pytest.mark.parametrize("renamed", [3, 9], ids=["in the first cell", "in the second cell"])
+def test_killed_it_ends_with_the_same_numbers(experiment, plan, tmp_path, renamed):
+    plan.save(tmp_path)
+    code = (
+        "import os, signal, sys\n"
+        "from ctctag.experiment.reproduction import Plan, run_experiment\n"
+        "replace, left = os.replace, int(sys.argv[2])\n"
+        "def deadly(*paths):\n"
+        "    global left\n"
+        "    left -= str(paths[1]).endswith(('checkpoint.npz', 'log.jsonl', 'model.npz', 'cell.json'))\n"
+        "    if not left:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    replace(*paths)\n"
+        "os.replace = deadly\n"
+        "from pathlib import Path\n"
+        "run_experiment(Plan.read(Path(sys.argv[1])), sys.argv[1], 'synthetic', quiet=True)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(renamed)], capture_output=True, text=True
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert (tmp_path / ".lock").exists()  # which nobody holds
+    run_experiment(plan, tmp_path, "synthetic", quiet=True)
+    assert numbers(tmp_path) == numbers(experiment)
+    left = {
+        path.name for path in tmp_path.rglob("*") if ".partial" in path.name or path.name.endswith("lock")
+    }
+    assert not left
+
+
+def test_of_two_that_carry_out_one_experiment_the_first_does(plan, tmp_path):
+    refused = []
+    message = (
+        f"{tmp_path}: another process carries out this experiment; wait for it, or choose another folder "
+        f"(process {os.getpid()})"
+    )
+
+    def begin_another(done, total):
+        if not refused:
+            refused.append(done)
+            with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+                run_experiment(plan, tmp_path, "synthetic", quiet=True)
+            raise KeyboardInterrupt  # enough
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(plan, tmp_path, "synthetic", quiet=True, on_mix=begin_another)
+    assert refused
+
+
+def test_a_worker_that_only_seemed_dead_is_waited_for(experiment, plan, tmp_path, monkeypatch):
+    """A cluster gives its cell to another, who must neither train beside it nor fail."""
+    shutil.copytree(experiment, tmp_path / "copy")
+    folder, cell = tmp_path / "copy", plan.cells[0]
+    place = cell_folder(folder, *cell)
+    (place / "cell.json").rename(kept := tmp_path / "cell.json")
+    asked, acquire = threading.Event(), _locks.acquire
+
+    def acquire_and_say(handle, *, wait=False):
+        if wait and threading.current_thread() is second:
+            asked.set()
+        return acquire(handle, wait=wait)
+
+    monkeypatch.setattr(_locks, "acquire", acquire_and_say)
+    monkeypatch.setattr(cells_of, "_run", lambda *args: pytest.fail("both train it"))
+    second = threading.Thread(target=run_cell, args=(folder, *cell))
+    with _locks.locked(place / ".cell.lock", "busy"):  # the first is at work
+        second.start()
+        assert asked.wait(60)
+        shutil.copy(kept, place / "cell.json")  # and ends
+    second.join()
+    assert numbers(folder) == numbers(experiment)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ([], "holds a list, but names with values were expected"),
+        ({"history": 3}, "history is 3, but must be of type list"),
+        ({"scores": []}, "scores is [], but must be of type dict"),
+        ({"fold": "1"}, "fold is 1, but must be of type int"),
+        ({"tag_probs": [[0.5]]}, "tag_probs has shape (1, 1), but there are 12 clips of 16 classes"),
+        ({"targets": []}, "targets must be 12 lists, one a clip"),
+        ({"times": [3] * 12}, "times must be 12 lists, one a clip"),
+        ({"data": {}}, "lacks 'fingerprint'"),
+        ({"data": {"fingerprint": 3}}, "the fingerprint of the clips is no string"),
+        ({"speed": 1}, ""),
+        ({"classes": list(range(16))}, "classes and filenames must be strings"),
+        ({"sequences": [[16]] * 12}, "targets[0] and sequences[0] must be indices of classes"),
+        ({"sequences": [["a"]] * 12}, "targets[0] and sequences[0] must be indices of classes"),
+        ({"onsets": [[]] * 12}, "onsets[0] must be a pair of numbers for each target"),
+        ({"tag_probs": [[2.0] * 16] * 12}, "tag_probs must be probabilities"),
+        ({"tag_probs": [[float("nan")] * 16] * 12}, "tag_probs must be probabilities"),
+        ({"scores": {"f": "high"}}, "f is high, but must be a number, or one for each class"),
+        ({"scores": {"classes_f": [1.0]}}, "classes_f must be 16 numbers"),
+        ({"scores": {"classes_auc": 0.5}}, "classes_auc must be 16 numbers"),
+        ({"scores": {"classes_auc": [0.5] * 16}}, "lacks 'classes_auc_binary'"),
+        ({"history": []}, "epochs is 3, but history has 0"),
+        ({"history": [{}] * 3}, "lacks 'epoch'"),
+    ],
+)
+def test_a_damaged_cell_is_named(experiment, plan, tmp_path, change, words):
+    folder = cell_folder(tmp_path, *plan.cells[0])
+    folder.mkdir(parents=True)
+    path = folder / "cell.json"
+    cell = json.loads((cell_folder(experiment, *plan.cells[0]) / "cell.json").read_text())
+    path.write_text(json.dumps(change if isinstance(change, list) else cell | change))
+    with pytest.raises(DataError, match=re.escape(f"{path}: not a finished cell ({words}")):
+        finished_cells(plan, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "{}\n", '{"loss": "a"}'])
+def test_a_damaged_log_shows_nothing(tmp_path, text):
+    (tmp_path / "log.jsonl").write_text(text)
+    assert _records(tmp_path) == []

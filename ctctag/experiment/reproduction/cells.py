@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ctctag._files import atomic_path
+from ctctag._files import atomic_path, clear_leftovers
+from ctctag._locks import locked
+from ctctag._reading import read_json, reading
 from ctctag._threads import set_num_threads
 from ctctag.data import Dataset
 from ctctag.exceptions import DataError
 from ctctag.experiment.evaluation import evaluate_model
 from ctctag.experiment.machine import machine
+from ctctag.experiment.reproduction.checks import check_cell
 from ctctag.experiment.reproduction.plan import Plan
 from ctctag.models import DECODERS
 from ctctag.models.files import versions
@@ -110,13 +113,15 @@ class Cell:
             If ``cell.json`` is there and cannot be read.
         """
         path = folder / _FILE
+        broken = f"not a finished cell ({{}}); {_AGAIN}"
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**values | {"tag_probs": np.array(values["tag_probs"], np.float64)})
+            values = read_json(path, DataError, broken)
         except FileNotFoundError:
             return None
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a finished cell ({error}); {_AGAIN}") from None
+        with reading(path, DataError, broken):
+            cell = cls(**values | {"tag_probs": np.array(values["tag_probs"], np.float64)})
+            check_cell(vars(cell))
+            return cell
 
 
 def cell_folder(folder: Path, system: str, fold: int) -> Path:
@@ -187,6 +192,15 @@ def run_cell(folder: str | Path, system: str, fold: int, threads: int | None = N
         return
     if threads is not None:
         set_num_threads(threads)
+    place.mkdir(parents=True, exist_ok=True)
+    busy = f"{place}: another process is at work on this cell"
+    with locked(place / ".cell.lock", busy, wait=True):  # of a cluster, a worker may only seem to be dead
+        if Cell.read(place) is None:
+            clear_leftovers(place / _FILE)
+            _run(plan, folder, place, system, fold)
+
+
+def _run(plan: Plan, folder: Path, place: Path, system: str, fold: int) -> None:
     config = plan.config(system)
     dataset = Dataset.open(folder / "clips")
     run = train_on_dataset(dataset, place, config, fold=fold, log_mel=plan.log_mel(), resume=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 from ctctag._checks import check_choice, check_integer
 from ctctag._files import atomic_path
+from ctctag._reading import read_json, reading
 from ctctag.audio import LogMel
 from ctctag.data import Dataset, mix_dataset, open_mixer
+from ctctag.data.mixing import MOST_CLIPS
 from ctctag.exceptions import DataError, ParameterError
 from ctctag.models import SYSTEMS
 from ctctag.training import TrainingConfig
@@ -79,6 +81,7 @@ class Plan:
         check_choice(self.protocol, "protocol", tuple(_TRAINING))
         check_integer(self.folds, "folds", low=2)
         check_integer(self.clips, "clips", low=4 * self.folds)
+        check_integer(self.clips, "clips", high=MOST_CLIPS)
         check_integer(self.seed, "seed", low=0)
         if not self.systems:
             raise ParameterError(f"systems must name at least one of {', '.join(SYSTEMS)}")
@@ -248,12 +251,13 @@ class Plan:
         """
         path = folder / _FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            known = {entry.name for entry in fields(cls)}
-            if set(values) != known:
-                raise DataError(f"{path}: written by another version ({sorted(set(values) ^ known)[0]!r})")
-            return cls(**values | {"systems": tuple(values["systems"])})
+            values = read_json(path, DataError, "not readable ({})")
         except FileNotFoundError:
             raise DataError(f"{folder}: holds no experiment (there is no {_FILE} in it)") from None
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}: not readable ({error})") from None
+        known = {entry.name for entry in fields(cls)}
+        if set(values) != known:
+            raise DataError(f"{path}: written by another version ({sorted(set(values) ^ known)[0]!r})")
+        with reading(path, DataError, "not readable ({})"):
+            plan = cls(**values | {"systems": tuple(values["systems"])})
+            plan.log_mel()
+            return plan

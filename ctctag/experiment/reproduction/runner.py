@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from ctctag._checks import check_integer
+from ctctag._locks import locked
 from ctctag._threads import get_num_threads
 from ctctag.data import Features
 from ctctag.exceptions import CtctagError, DataError, ParameterError
@@ -61,8 +62,8 @@ def run_experiment(
     ParameterError
         If another experiment was begun in this folder, or both `jobs` and `scheduler` are given.
     DataError
-        If a recording, a clip or a cell's file cannot be used, or a finished cell was measured on other
-        clips, or made by other settings.
+        If a recording, a clip or a cell's file cannot be used, a finished cell was measured on other clips
+        or made by other settings, or another process carries out the experiment of this folder.
     CtctagError
         If a process or worker that trained a cell is gone; what it had done is kept.
     """
@@ -71,6 +72,23 @@ def run_experiment(
         raise ParameterError("jobs and scheduler both say where cells run: give one of them")
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    busy = f"{folder}: another process carries out this experiment; wait for it, or choose another folder"
+    with locked(folder / ".lock", busy):
+        _carry_out(plan, folder, source, noise, jobs, scheduler, quiet, on_mix, on_features)
+        return finished_cells(plan, folder)
+
+
+def _carry_out(
+    plan: Plan,
+    folder: Path,
+    source: Any,
+    noise: Any,
+    jobs: int,
+    scheduler: str | None,
+    quiet: bool,
+    on_mix: Any,
+    on_features: Any,
+) -> None:
     plan.save(folder)
     dataset = plan.mixed(folder, source, noise, on_mix)
     _check_clips(folder, finished_cells(plan, folder), dataset.fingerprint())
@@ -86,7 +104,6 @@ def run_experiment(
         else:
             for system, fold in left:
                 run_cell(folder, system, fold)
-    return finished_cells(plan, folder)
 
 
 def finished_cells(plan: Plan, folder: str | Path) -> list[Cell]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ctctag._progress import say
+from ctctag._reading import reading
+from ctctag.exceptions import DataError
 from ctctag.experiment.reproduction.cells import Cell, cell_folder
 from ctctag.experiment.reproduction.plan import Plan
 from ctctag.training import RunFolder
@@ -110,11 +112,13 @@ def _tqdm() -> Any:
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
-    try:
-        text = RunFolder(folder).log_path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text.splitlines()]
+    path = RunFolder(folder).log_path
+    with contextlib.suppress(DataError), reading(path, DataError, "not a log of epochs ({})"):
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for record in records:
+            _words(record)
+        return records
+    return []  # not there yet, or damaged: nothing to show, and training goes by the checkpoint
 
 
 def _words(record: dict[str, Any]) -> str:

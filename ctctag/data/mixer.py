@@ -29,7 +29,6 @@ LAYER_DB = -10.0
 HIGHEST_RATE = 655_350  # Hz: the highest that a FLAC file can note
 MOST_SAMPLES = 1 << 26  # of a clip, 256 MiB: each thread holds the sum of one and its parts
 MOST_EVENTS = 10_000  # of a clip
-LOUDEST_DB = 200.0  # twice the range of 16 bits; far beyond, gains overflow
 
 
 @dataclass(frozen=True)

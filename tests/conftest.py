@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ctctag", deadline=None)  # no test is judged by the clock
+settings.load_profile("ctctag")
 
 
 @pytest.fixture(scope="session")

@@ -55,8 +55,10 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], *, compress: bool) -> 
     """
     _check_size(path, sum(array.nbytes + _HEADER for array in arrays.values()))
     save = np.savez_compressed if compress else np.savez
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        save(file, **arrays)  # type: ignore[arg-type]
+    archive = io.BytesIO()  # a disk that is full then fails one write, and leaves no archive half closed
+    save(archive, **arrays)  # type: ignore[arg-type]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(archive.getbuffer())
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

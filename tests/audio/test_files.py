@@ -208,17 +208,21 @@ def test_truncated_flac(tmp_path):
     path = tmp_path / "cut.flac"
     soundfile.write(path, NOISE, 16000)
     path.write_bytes(path.read_bytes()[:10000])
-    assert message_of(path) == (
-        "its 32000 samples cannot all be decoded: flac decoder lost sync (is the file cut off or damaged?) "
-        f"[{LIBRARY}]"
-    )
+    message = message_of(path)  # with the decoder's own words in the middle, which change with its version
+    assert message.startswith("its 32000 samples cannot all be decoded: ")
+    assert message.endswith(f" (is the file cut off or damaged?) [{LIBRARY}]")
 
 
 def test_truncated_ogg(tmp_path):
     path = tmp_path / "cut.ogg"
     soundfile.write(path, NOISE, 16000)
     path.write_bytes(path.read_bytes()[:-1])
-    assert message_of(path).startswith(f"damaged or cut off; {LIBRARY} says: Ogg")
+    assert message_of(path).startswith(
+        (
+            f"damaged or cut off; {LIBRARY} says: Ogg",
+            "the header does not say how long the audio is, so a missing",
+        )
+    )  # older libraries open it, and know no length
 
 
 def test_wav_written_to_a_pipe_is_whole(tmp_path):

@@ -33,3 +33,19 @@ def test_a_wrong_answer_is_found(monkeypatch, capsys):
     monkeypatch.setattr(fuzz.ctc, "ctc_loss_and_grad", wrong)
     assert fuzz.main(20)
     assert "AssertionError" in capsys.readouterr().out
+
+
+def test_files(tmp_path):
+    fuzz = fuzzer("fuzz_files")
+    readers = fuzz.make(tmp_path)
+    for path, read in readers.items():
+        read(path)  # each is valid before it is damaged
+    for seed in range(300):
+        fuzz.check(readers, seed)
+
+
+def test_an_error_of_another_kind_is_found(tmp_path):
+    fuzz = fuzzer("fuzz_files")
+    readers = dict.fromkeys(fuzz.make(tmp_path), lambda path: {}["not ours"])
+    with pytest.raises(KeyError):
+        fuzz.check(readers, 0)

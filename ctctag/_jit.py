@@ -20,10 +20,15 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
+
+from ctctag._forks import held_over_forks
 
 __all__ = ["jit"]
 
 _logger = logging.getLogger("ctctag")
+
+held_over_forks(global_compiler_lock)
 
 # What makes an array, as a function of NumPy or a method of an array.
 _ALLOCATING = frozenset(

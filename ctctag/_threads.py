@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from ctctag._forks import Lock
+from ctctag._forks import Lock, held_over_forks
 from ctctag.exceptions import ParameterError
 
 __all__ = ["get_num_threads", "openblas_threads", "run_tasks", "set_num_threads", "single_threaded_blas"]
@@ -156,17 +156,17 @@ def run_tasks(function: Callable[..., Any], tasks: Sequence[Any]) -> None:
             _inside.task = False
 
     ended: SimpleQueue[None] = SimpleQueue()
-    tickets = [threading.Lock() for _ in range(helpers)]  # who takes one first: its helper, or we, too late
+    tickets = [itertools.count() for _ in range(helpers)]  # who draws 0: its helper, or we, too late
 
-    def help_with(ticket: threading.Lock) -> None:
-        if ticket.acquire(blocking=False):
+    def help_with(ticket: "itertools.count[int]") -> None:
+        if next(ticket) == 0:
             work()
             ended.put(None)
 
     _pool.hand_over([functools.partial(help_with, ticket) for ticket in tickets])
     work()
     for ticket in tickets:
-        if not ticket.acquire(blocking=False):
+        if next(ticket) > 0:
             ended.get()
     if failed:
         raise failed[0]
@@ -180,7 +180,7 @@ class _Blas:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = held_over_forks()
         self.depth = 0  # of all threads
         self.own = threading.local()  # .depth is that of one thread
         self.saved: list[int] = []
@@ -211,15 +211,8 @@ class _Blas:
         for (_, put), number in zip(self.find(), numbers, strict=True):
             put(number)
 
-    def before_fork(self) -> None:
-        self.lock.acquire()
-
-    def after_fork_in_parent(self) -> None:
-        self.lock.release()
-
     def after_fork_in_child(self) -> None:
         """Forget the other threads; give back the limit if it was theirs alone."""
-        self.lock = threading.Lock()
         held, self.depth = self.depth, getattr(self.own, "depth", 0)
         if held and not self.depth:
             self._set(self.saved)
@@ -275,8 +268,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_blas.before_fork,
-        after_in_parent=_blas.after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,7 +1,7 @@
 """A child forked at any moment computes what its parent does, and waits for nobody."""
 
+import ast
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +42,7 @@ def step():
 expected = step()
 
 def child_is_right(work=lambda: step() == expected):
-    """Fork; return the child's exit status, or None if it hangs (the alarm kills it, however slow it is)."""
+    """Fork; return the child's exit status, or that of its alarm, which ends it if it hangs."""
     child = os.fork()
     if child == 0:
         signal.alarm(120)
@@ -81,14 +81,18 @@ for worker in workers:
     assert run(code) == str([0] * 40)
 
 
-@pytest.mark.parametrize("where", ["layers' memory", "the pool", "the counter", "the limits of BLAS"])
+@pytest.mark.parametrize(
+    "where", ["layers' memory", "the pool", "the counter", "a source", "the limits of BLAS"]
+)
 def test_a_child_forked_while_another_thread_holds_a_lock(where):
     """The moment that chance seldom meets, for each lock of the package."""
     code = f"""
 from ctctag.layers import _buffers
+from ctctag.data.sources import RecordedSource
 counter = Counter(2, None)
+source = RecordedSource(None, [])
 locks = {{"layers' memory": _buffers._store.lock, "the pool": _threads._pool.lock,
-         "the counter": counter._lock, "the limits of BLAS": None}}
+         "the counter": counter._lock, "a source": source._lock, "the limits of BLAS": None}}
 lock = locks[{where!r}]
 held, ended = threading.Event(), threading.Event()
 
@@ -103,7 +107,8 @@ held.wait()
 
 def work():
     counter.step()
-    return step() == expected
+    with source._lock:
+        return step() == expected
 
 print(child_is_right(work))
 ended.set()
@@ -144,12 +149,110 @@ print(inside(), _threads.openblas_threads() == wanted)
     assert run(code).split() == ["0", "0", "True"]
 
 
-def test_every_lock_is_made_anew_in_a_child():
-    """Whoever adds a lock to the package takes this one."""
-    allowed = {"_forks.py": 2, "_threads.py": 3}  # those of BLAS, held over a fork, and tickets of one call
-    for path in PACKAGE.rglob("*.py"):
-        found = re.findall(r"threading\.(?:R?Lock|Condition|Semaphore)\(", path.read_text(encoding="utf-8"))
-        assert len(found) == allowed.get(path.name, 0), f"{path.name}: use ctctag._forks.Lock"
+def test_every_lock_comes_from_one_place():
+    """Whoever adds a lock to the package takes one that a forked child finds open."""
+    makers = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "allocate_lock"}
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module in ("threading", "_thread"):
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in (
+                "threading",
+                "_thread",
+            ):
+                names = {node.attr}
+            else:
+                continue
+            if names & makers:
+                found.append(path.relative_to(PACKAGE).as_posix())
+    assert set(found) == {"_forks.py"}, "use ctctag._forks.Lock"
+
+
+def test_a_child_forked_by_the_holder_holds_the_lock():
+    """A callback that runs under a lock may fork: its child leaves the block as its parent does."""
+    code = """
+def progress(done, total):
+    if done == 1:
+        global child
+        child = os.fork()
+
+counter = Counter(3, progress)
+counter.step()
+counter.step()
+if child == 0:
+    os._exit(0 if counter.done == 2 else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), counter.done)
+"""
+    assert run(code) == "0 2"
+
+
+def test_a_child_forked_by_a_signal_while_the_limits_of_blas_are_set():
+    """The handler runs on the thread that holds the lock."""
+    code = """
+def fork(number, frame):
+    global status
+    status = child_is_right()
+
+signal.signal(signal.SIGUSR1, fork)
+with _threads._blas.lock:
+    signal.raise_signal(signal.SIGUSR1)
+print(status)
+"""
+    assert run(code) == "0"
+
+
+def test_children_forked_while_kernels_are_compiled():
+    """Numba's lock is foreign, and so the fork waits for it."""
+    code = """
+from ctctag._jit import jit
+ended, compiling = threading.Event(), threading.Event()
+
+def kernel(number):
+    names = {}
+    exec(f"def f(x):\\n    return x + {number}", names)
+    return numba.njit(names["f"])
+
+def work():
+    number = 0
+    while not ended.is_set():
+        kernel(number)(1)
+        compiling.set()
+        number += 1
+
+import numba
+worker = threading.Thread(target=work)
+worker.start()
+compiling.wait()
+print([child_is_right(lambda: kernel(-1)(3) == 2) for _ in range(10)])
+ended.set()
+worker.join()
+"""
+    assert run(code) == str([0] * 10)
+
+
+def test_processes_started_by_fork_while_layers_run():
+    """As `multiprocessing` does it, with a pool of two that computes in both."""
+    code = """
+import multiprocessing
+ended = threading.Event()
+
+def work():
+    while not ended.is_set():
+        step()
+
+def right(_):
+    signal.alarm(120)
+    return step() == expected
+
+worker = threading.Thread(target=work)
+worker.start()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(right, range(6)))
+ended.set()
+worker.join()
+"""
+    assert run(code) == str([True] * 6)
 
 
 def test_a_lock_that_is_gone_is_forgotten():

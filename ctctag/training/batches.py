@@ -1,8 +1,9 @@
 """Batches of standardised features, made ahead of the network on a thread of their own."""
 
-import queue
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from ctctag._checks import check_integer
 from ctctag.audio import Standardiser
-from ctctag.exceptions import ParameterError
+from ctctag.exceptions import CtctagError, ParameterError
 from ctctag.training.masks import SpectrogramMasks
 
 __all__ = ["ArrayFeatures", "Batch", "Clips", "FeatureSource", "ahead", "check_views"]
@@ -148,34 +149,40 @@ class Clips:
 
 
 def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """Yield `items`, made up to `depth` ahead on a thread of their own; their errors are raised here."""
-    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
+    """Yield `items`, made up to `depth` ahead on a thread of their own; their errors are raised here.
 
-    def offer(more: bool, value: Any) -> None:
-        while not stop.is_set():
-            try:
-                ready.put((more, value), timeout=0.1)
-                return
-            except queue.Full:
-                continue
+    A forked child has no such thread: where it goes on with an iteration of its parent, it gets a
+    `CtctagError`.
+    """
+    ready: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+    room: SimpleQueue[None] = SimpleQueue()  # one entry for each further item that may be made
+    for _ in range(depth):
+        room.put(None)
+    process, gone = os.getpid(), False
 
     def produce() -> None:
         try:
             for item in items:
-                offer(True, item)
-                if stop.is_set():
+                ready.put((True, item))
+                room.get()
+                if gone:
                     return
         except BaseException as error:
-            offer(False, error)
+            ready.put((False, error))
         else:
-            offer(False, None)
+            ready.put((False, None))
 
     producer = threading.Thread(target=produce, name="ctctag-ahead", daemon=True)
     producer.start()
     try:
         while True:
+            if os.getpid() != process:
+                raise CtctagError(
+                    f"these batches are made by a thread of process {process}, which its forked child "
+                    f"{os.getpid()} does not have (begin the iteration in the child)"
+                )
             more, value = ready.get()
+            room.put(None)
             if more:
                 yield value
             elif value is None:
@@ -183,5 +190,6 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
             else:
                 raise value
     finally:  # also when the consumer goes away early
-        stop.set()
+        gone = True
+        room.put(None)
         producer.join()

@@ -1,12 +1,16 @@
 """Batches: every clip once, the same order for the same seed, errors from the other thread."""
 
+import itertools
+import os
+import signal
 import threading
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
 
 from ctctag.audio import Standardiser
-from ctctag.exceptions import ParameterError
+from ctctag.exceptions import CtctagError, ParameterError
 from ctctag.training import ArrayFeatures, Clips, SpectrogramMasks, ahead
 
 
@@ -50,6 +54,41 @@ def test_ahead_raises_here_what_was_raised_there():
     assert next(stream) == 1
     with pytest.raises(OSError, match="the disk is gone"):
         next(stream)
+
+
+def test_ahead_makes_so_many_ahead_and_no_more():
+    begun, wanted = SimpleQueue(), 6
+
+    def endless():
+        for number in itertools.count():
+            begun.put(number)
+            yield number
+
+    stream = ahead(endless(), depth=3)
+    for number in range(wanted):
+        assert next(stream) == number
+    # What was handed out, three ahead, and one that waits for room.
+    assert [begun.get() for _ in range(wanted + 3)] == list(range(wanted + 3))
+    stream.close()
+    assert begun.qsize() <= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+def test_a_forked_child_cannot_go_on_with_its_parents_iteration():
+    stream = ahead(range(5))
+    assert next(stream) == 0
+    child = os.fork()
+    if child == 0:
+        signal.alarm(120)  # ends it if it hangs
+        try:
+            list(stream)
+        except CtctagError as error:
+            said = str(error)
+            os._exit(0 if "begin the iteration in the child" in said and list(ahead([7])) == [7] else 3)
+        os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert list(stream) == [1, 2, 3, 4]
 
 
 def test_ahead_stops_its_thread_when_nobody_listens():

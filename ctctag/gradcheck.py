@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctctag._checks import check_integer, check_lengths, check_number
+from ctctag._checks import check_float_array, check_integer, check_number
+from ctctag._padding import PaddingError, check_padding, copy_state, restore_state, with_padding
 from ctctag.exceptions import CtctagError, ParameterError
 
 __all__ = [
@@ -38,10 +39,6 @@ Array = npt.NDArray[Any]
 
 class GradientError(CtctagError, AssertionError):
     """A hand-written gradient and the difference quotient do not agree; the message is the report."""
-
-
-class PaddingError(CtctagError, AssertionError):
-    """A layer's results depend on frames beyond its lengths; the message says which result, and how."""
 
 
 @dataclass(frozen=True)
@@ -205,14 +202,16 @@ def check_layer(
     *,
     lengths: npt.ArrayLike | None = None,
     training: bool = True,
+    padding: bool = True,
     seed: int = 0,
     **options: Any,
 ) -> GradientReport:
     """Check a layer's ``backward`` for its input and each of its parameters, and that padding never leaks.
 
     The scalar is the sum of the layer's output times fixed random weights, so that every output counts. The
-    layer's state (running statistics, dropout counters) is put back before every call. Where `lengths` are
-    given, `check_padding` comes first.
+    layer's state (running statistics, dropout counters) is put back before every call. If `x` has frames,
+    `check_padding` comes first: with `lengths`, or, where these leave no frame beyond them, with two frames
+    appended to `x` and clips cut at different lengths.
 
     Parameters
     ----------
@@ -224,6 +223,8 @@ def check_layer(
         Valid frames of each clip.
     training : bool
         Passed to ``forward``.
+    padding : bool
+        Whether to check the padding; not where the axis after the clips is not one of frames.
     seed : int
         Seed of the weights and the directions.
     **options
@@ -249,13 +250,13 @@ def check_layer(
     >>> check_layer(layer, rng.standard_normal((4, 5, 3)), verbose=False).ok
     True
     """
-    x = np.array(x, dtype=np.float64)
-    if lengths is not None:
-        check_padding(layer, x, lengths, training=training, seed=seed)
-    state = _copy_state(layer)
+    x = np.array(check_float_array(x, "x"), dtype=np.float64)
+    if padding and x.ndim > 2 and x.size:
+        check_padding(layer, *with_padding(x, lengths), training=training, seed=seed)
+    state = copy_state(layer)
 
     def forward() -> tuple[Array, Any]:
-        _restore_state(layer, state)
+        restore_state(layer, state)
         return layer.forward(x, lengths=lengths, training=training)
 
     y, cache = forward()
@@ -270,101 +271,3 @@ def check_layer(
         seed=seed,
         **options,
     )
-
-
-def check_padding(
-    layer: Any, x: npt.ArrayLike, lengths: npt.ArrayLike, *, training: bool = True, seed: int = 0
-) -> None:
-    """Check that frames beyond the lengths change nothing, come out as zero and get no gradient.
-
-    The layer is called with zeros, with NaN and with more frames beyond the lengths, and its backward pass
-    with gradients there of zero and of NaN. Outputs, gradients and the state after the call must be the same
-    to the bit, with more frames to rounding.
-
-    Parameters
-    ----------
-    layer : Layer
-        Anything with ``forward``, ``backward``, ``output_lengths``, ``params`` and ``state`` (see
-        `ctctag.layers`).
-    x : ndarray, shape (N, T, ...), float
-        The input.
-    lengths : array_like, shape (N,), int
-        Valid frames of each clip, one at least fewer than T.
-    training : bool
-        Passed to ``forward``.
-    seed : int
-        Seed of the gradient at the output.
-
-    Raises
-    ------
-    PaddingError
-        If a result depends on what lies beyond the lengths, or is not zero there.
-    ParameterError
-        If every frame is valid, so that nothing would be checked.
-
-    Examples
-    --------
-    >>> from ctctag.layers import Dense
-    >>> check_padding(Dense(3, 2), np.ones((2, 5, 3)), [5, 4])
-    """
-    x = np.array(x)
-    frames = check_lengths(lengths, "lengths", x.shape[0], x.shape[1])
-    valid = np.arange(x.shape[1]) < frames[:, None]  # (N, T)
-    if valid.all():
-        raise ParameterError("lengths leave no frame beyond them: nothing about padding would be checked")
-    outside = layer.output_lengths(frames)
-    state = _copy_state(layer)
-
-    def run(x: Array, dy_outside: float) -> dict[str, Array]:
-        _restore_state(layer, state)
-        y, cache = layer.forward(x, lengths=frames, training=training)
-        after = _copy_state(layer)
-        rng = np.random.default_rng([seed, 2])
-        dy = np.empty_like(y)
-        for n in range(len(y)):  # clip by clip: the same gradient, whatever number of frames there is
-            count = len(y[n]) if outside is None else int(outside[n])
-            dy[n] = dy_outside
-            dy[n, :count] = rng.standard_normal(y[n, :count].shape)
-        dx, grads = layer.backward(dy, cache)
-        inputs = {} if dx is None else {"the gradient at the input": dx}
-        parameters = {f"the gradient of {name}": array for name, array in grads.items()}
-        states = {f"the state {name}": array for name, array in after.items()}
-        return {"the output": y, **inputs, **parameters, **states}
-
-    def padded(value: float, more: int = 0) -> Array:
-        longer = np.full((len(x), x.shape[1] + more, *x.shape[2:]), value, dtype=x.dtype)
-        longer[:, : x.shape[1]][valid] = x[valid]
-        return longer
-
-    try:
-        plain = run(padded(0.0), 0.0)
-        for name, ends in (("the output", outside), ("the gradient at the input", frames)):
-            if ends is None or name not in plain:
-                continue
-            for n, end in enumerate(ends):
-                if plain[name][n, end:].any():
-                    raise PaddingError(f"{name} of clip {n} is not zero beyond its {end} frames")
-        for what, values in (
-            ("the input holds NaN beyond the lengths", run(padded(np.nan), 0.0)),
-            ("the gradient at the output holds NaN beyond the lengths", run(padded(0.0), np.nan)),
-        ):
-            for name, array in values.items():
-                if not np.array_equal(array, plain[name]):
-                    raise PaddingError(f"{name} changes where {what} (are the lengths used?)")
-        for name, array in run(padded(np.nan, more=3), 0.0).items():
-            wanted = plain[name]
-            if array.shape != wanted.shape:  # cut to the frames of before
-                array = array[:, : wanted.shape[1]]
-            if not np.allclose(array, wanted, rtol=1e-9, atol=1e-12):
-                raise PaddingError(f"{name} changes where clips have more frames beyond the lengths")
-    finally:
-        _restore_state(layer, state)
-
-
-def _copy_state(layer: Any) -> dict[str, Array]:
-    return {name: array.copy() for name, array in layer.state.items()}
-
-
-def _restore_state(layer: Any, state: dict[str, Array]) -> None:
-    for name, array in state.items():
-        layer.state[name][...] = array

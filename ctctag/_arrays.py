@@ -34,8 +34,8 @@ def as_array(value: Any, name: str, ragged: str = "pad them, and pass their leng
     Raises
     ------
     ParameterError
-        If values are masked, if a tensor requires grad, lies on a device, or has a dtype that NumPy lacks, or
-        if rows differ in length.
+        If values are masked, if a tensor requires grad, lies on a device, or has a dtype or layout that NumPy
+        lacks, if rows differ in length, or if lists are nested deeper than Python can follow.
 
     Examples
     --------
@@ -50,8 +50,13 @@ def as_array(value: Any, name: str, ragged: str = "pad them, and pass their leng
     if type(value) is np.ndarray:
         return value
     if isinstance(value, (list, tuple)):
-        if not _is_plain(value):
-            value = [as_array(row, f"{name}[{n}]", ragged) for n, row in enumerate(value)]
+        try:
+            if not _is_plain(value):
+                value = [as_array(row, f"{name}[{n}]", ragged) for n, row in enumerate(value)]
+        except RecursionError:
+            raise ParameterError(
+                f"{name} is nested too deeply for an array (a list within itself?)"
+            ) from None
     elif np.ma.is_masked(value):
         raise ParameterError(
             f"{name} is a masked array with masked values, and a mask would be ignored (pass the number of "
@@ -98,9 +103,19 @@ def _from_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
         )
     if tensor.device.type != "cpu":
         raise ParameterError(f"{name} is a PyTorch tensor on {tensor.device} (pass {name}.cpu())")
+    if tensor.is_nested:
+        raise ParameterError(
+            f"{name} is a nested PyTorch tensor (pass torch.nested.to_padded_tensor({name}, 0.0), and the "
+            "lengths)"
+        )
+    if str(tensor.layout) != "torch.strided":
+        raise ParameterError(
+            f"{name} is a PyTorch tensor of layout {tensor.layout}, which NumPy lacks "
+            f"(pass {name}.to_dense())"
+        )
     try:
         return tensor.resolve_conj().resolve_neg().numpy()
-    except (TypeError, RuntimeError) as error:  # bfloat16, sparse, quantised ...
+    except (TypeError, RuntimeError) as error:  # bfloat16 and the like
         raise ParameterError(
             f"{name} is a PyTorch tensor of {tensor.dtype}, which NumPy cannot hold (pass {name}.float())"
         ) from error

@@ -43,9 +43,18 @@ def test_tensors_are_read():
             "inputs is a PyTorch tensor of torch.bfloat16, which NumPy cannot hold",
         ),
         (lambda x: x.to("meta"), "inputs is a PyTorch tensor on meta (pass inputs.cpu())"),
+        (
+            lambda x: x.to_sparse(),
+            "inputs is a PyTorch tensor of layout torch.sparse_coo, which NumPy lacks (pass inputs.to_den",
+        ),
+        (
+            lambda x: torch.nested.as_nested_tensor([x[0], x[1, :3]]),
+            "inputs is a nested PyTorch tensor (pass torch.nested.to_padded_tensor(inputs, 0.0), and the len",
+        ),
         (lambda x: [x[0], x[1].requires_grad_()], "inputs[1] is a PyTorch tensor that requires grad"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype:UserWarning")
 def test_tensors_are_refused_by_name(change, message):
     with pytest.raises(ParameterError, match=re.escape(message)):
         ctc_loss(change(torch.from_numpy(X.copy())), [[1], [2]])

@@ -67,6 +67,12 @@ def test_one_root_catches_every_error():
 # Checks: each refusal by its whole message
 
 
+def within_itself():
+    rows = []
+    rows.append(rows)
+    return rows
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -89,6 +95,10 @@ def test_one_root_catches_every_error():
             lambda: _checks.check_float_array([[1], [2, 3]], "x"),
             "x must be one rectangular array, got rows of different lengths "
             "(pad them, and pass their lengths)",
+        ),
+        (
+            lambda: _checks.check_float_array(within_itself(), "x"),
+            "x is nested too deeply for an array (a list within itself?)",
         ),
         (lambda: _checks.check_float_array(["a"], "x"), "x must hold real numbers, got dtype <U1"),
         (lambda: _checks.check_float_array([1j], "x"), "x must hold real numbers, got dtype complex128"),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctctag._arrays import as_array
 from ctctag._checks import check_float_array, check_lengths
 from ctctag.exceptions import ParameterError
 
@@ -125,7 +126,10 @@ def as_input(
 
     Without a `shape` any will do that has clips and one axis more.
     """
-    array = check_float_array(x, name, shape)
+    array = as_array(x, name)
+    if array.dtype == np.bool_:
+        raise ParameterError(f"{name} must hold real numbers, got dtype bool (is it a mask?)")
+    array = check_float_array(array, name, shape)
     if array.ndim < 2:
         raise ParameterError(f"{name} must have shape (N, ...), clips first, got {array.shape}")
     if not array.size:

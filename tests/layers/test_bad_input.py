@@ -129,6 +129,7 @@ NOT_ARRAYS = {
     ),
     "objects": (np.full((2, 5), None), "must hold real numbers, got dtype object"),
     "complex": (np.zeros((2, 5), complex), "must hold real numbers, got dtype complex128"),
+    "a mask": (np.ones((2, 5), bool), "must hold real numbers, got dtype bool (is it a mask?)"),
     "masked": (np.ma.masked_equal(np.zeros((2, 5)), 0), "is a masked array with masked values"),
     "a number": (3.0, "must have shape (N, "),
     "nothing": (None, "must hold real numbers, got dtype object"),
@@ -162,3 +163,38 @@ def test_what_is_no_array(name, what):
 def test_long_doubles_are_computed_in_float64():
     x = np.ones((2, 5, 3), np.longdouble)
     assert ReLU().forward(x)[0].dtype == np.float64
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_tensors(name):
+    """Read, forward and backward; those that require grad are refused by name."""
+    torch = pytest.importorskip("torch")
+    layer, shape = LAYERS[name]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape).astype(np.float32)
+    y, cache = layer.forward(x)
+    dy = rng.standard_normal(y.shape).astype(np.float32)
+    dx, grads = layer.backward(dy, cache)
+    found, cache = layer.forward(torch.from_numpy(x), lengths=torch.full((2,), 5))
+    np.testing.assert_array_equal(found, y)
+    found_dx, found_grads = layer.backward(torch.from_numpy(dy), cache)
+    np.testing.assert_array_equal(found_dx, dx)
+    for key, grad in grads.items():
+        np.testing.assert_array_equal(found_grads[key], grad)
+    message = (
+        "{0} is a PyTorch tensor that requires grad, and no gradient would flow through here "
+        "(pass {0}.detach())"
+    )
+    with pytest.raises(ParameterError, match=re.escape(message.format("x"))):
+        layer.forward(torch.from_numpy(x.copy()).requires_grad_())
+    with pytest.raises(ParameterError, match=re.escape(message.format("dy"))):
+        layer.backward(torch.from_numpy(dy.copy()).requires_grad_(), cache)
+    with pytest.raises(ParameterError, match=re.escape(message.format("lengths"))):
+        layer.forward(x, lengths=torch.full((2,), 5.0, requires_grad=True))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_masked_lengths(name):
+    layer, shape = LAYERS[name]
+    with pytest.raises(ParameterError, match=r"^lengths is a masked array with masked values"):
+        layer.forward(np.ones(shape), lengths=np.ma.masked_equal([5, 4], 4))

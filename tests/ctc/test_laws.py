@@ -1,6 +1,7 @@
 """Laws that hold for any input: rungs of the ladder agree, and nothing depends on how the work was cut."""
 
 import multiprocessing
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -152,8 +153,9 @@ def test_eight_python_threads_at_once():
     assert all(same_bits(result, expected) for result in results)
 
 
-def _child(queue, x, targets, lengths):
-    queue.put(float(ctc_loss(x, targets, lengths)))
+def _child(answer, x, targets, lengths):
+    signal.alarm(600)  # ends it if it hangs
+    answer.send(float(ctc_loss(x, targets, lengths)))
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
@@ -163,10 +165,11 @@ def test_in_a_child_forked_after_use(monkeypatch):
     x, targets, lengths = batch(N=6)
     expected = float(ctc_loss(x, targets, lengths))
     context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    child = context.Process(target=_child, args=(queue, x, targets, lengths))
+    answer, send = context.Pipe(duplex=False)
+    child = context.Process(target=_child, args=(send, x, targets, lengths))
     child.start()
-    assert queue.get(timeout=60) == expected
+    send.close()  # so that a child that ends without a word is an EOFError here
+    assert answer.recv() == expected
     child.join()
     assert child.exitcode == 0
 

@@ -15,7 +15,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -172,6 +172,12 @@ def run_tasks(function: Callable[..., Any], tasks: Sequence[Any]) -> None:
         raise failed[0]
 
 
+class _OwnDepth(threading.local):
+    """How deep one thread is in `single_threaded_blas`."""
+
+    depth = 0
+
+
 class _Blas:
     """The OpenBLAS libraries of the NumPy and SciPy wheels, and how deep we are in `single_threaded_blas`.
 
@@ -182,7 +188,7 @@ class _Blas:
     def __init__(self) -> None:
         self.lock = held_over_forks()
         self.depth = 0  # of all threads
-        self.own = threading.local()  # .depth is that of one thread
+        self.own = _OwnDepth()
         self.saved: list[int] = []
         self.libraries: list[tuple[Any, Any]] | None = None
 
@@ -198,7 +204,7 @@ class _Blas:
                 self.saved = [get() for get, _ in libraries]
                 self._set([1] * len(libraries))
             self.depth += 1
-        self.own.depth = getattr(self.own, "depth", 0) + 1
+        self.own.depth += 1
 
     def leave(self) -> None:
         self.own.depth -= 1
@@ -213,7 +219,7 @@ class _Blas:
 
     def after_fork_in_child(self) -> None:
         """Forget the other threads; give back the limit if it was theirs alone."""
-        held, self.depth = self.depth, getattr(self.own, "depth", 0)
+        held, self.depth = self.depth, self.own.depth
         if held and not self.depth:
             self._set(self.saved)
 
@@ -251,14 +257,20 @@ def openblas_threads() -> list[int]:
     return [get() for get, _ in _blas.find()]
 
 
-@contextlib.contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Hold the BLAS libraries of NumPy and SciPy to one thread; may be nested and entered by many threads."""
-    _blas.enter()
-    try:
-        yield
-    finally:
+class _SingleThreaded(contextlib.ContextDecorator):
+    def __enter__(self) -> None:
+        _blas.enter()
+
+    def __exit__(self, *error: object) -> None:
         _blas.leave()
+
+
+def single_threaded_blas() -> _SingleThreaded:
+    """Hold the BLAS libraries of NumPy and SciPy to one thread, in ``with`` or as a decorator.
+
+    May be nested and entered by many threads.
+    """
+    return _SingleThreaded()
 
 
 def _after_fork_in_child() -> None:

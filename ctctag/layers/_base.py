@@ -127,7 +127,7 @@ def as_input(
     Without a `shape` any will do that has clips and one axis more.
     """
     array = as_array(x, name)
-    if array.dtype == np.bool_:
+    if array.dtype.kind == "b":
         raise ParameterError(f"{name} must hold real numbers, got dtype bool (is it a mask?)")
     array = check_float_array(array, name, shape)
     if array.ndim < 2:

@@ -14,6 +14,11 @@ from ctctag.cli import tag as tag_command
 DEEP, LONG = "[" * 100_000, "9" * 5000
 
 
+def train_on_fresh_mixtures(data, out):
+    """Return the exit code of a training that mixes the data set's clips anew."""
+    return main(["train", str(data), "--out", str(out), "--preset", "tiny", "--fresh", "4", "--quiet"])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -62,18 +67,7 @@ def test_settings_of_a_data_set(small_data, tmp_path, line, words, capsys):
     kept = [row for row in path.read_text().splitlines() if not row.startswith(f"{name} = ")]
     place = kept.index("[mix]") + 1
     path.write_text("\n".join([*kept[:place], line, *kept[place:]]) + "\n")
-    train = [
-        "train",
-        str(data),
-        "--out",
-        str(tmp_path / "run"),
-        "--preset",
-        "tiny",
-        "--fresh",
-        "4",
-        "--quiet",
-    ]
-    assert main(train) == 1
+    assert train_on_fresh_mixtures(data, tmp_path / "run") == 1
     assert capsys.readouterr().err.startswith(f"ctctag: {path}: {words}")
 
 
@@ -101,18 +95,7 @@ def test_sizes_of_a_data_set(small_data, tmp_path, name, value, words, capsys):
         f"{name} = {value}" if row.startswith(f"{name} = ") else row for row in path.read_text().splitlines()
     ]
     path.write_text("\n".join(rows) + "\n")
-    train = [
-        "train",
-        str(data),
-        "--out",
-        str(tmp_path / "run"),
-        "--preset",
-        "tiny",
-        "--fresh",
-        "4",
-        "--quiet",
-    ]
-    assert main(train) == 1
+    assert train_on_fresh_mixtures(data, tmp_path / "run") == 1
     assert capsys.readouterr().err.startswith(f"ctctag: {path}: {words}")
 
 

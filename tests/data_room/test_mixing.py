@@ -251,7 +251,7 @@ def test_what_the_caller_asks_for_is_not_blamed_on_the_settings(tmp_path):
         open_mixer(dataset.path, events_per_clip=(1, 20))
 
 
-@pytest.mark.parametrize("name", ["../evil.flac", "/tmp/evil.flac", "a/b.flac", "..", "a\\b.flac"])
+@pytest.mark.parametrize("name", ["../evil.flac", "/evil.flac", "a/b.flac", "..", "a\\b.flac"])
 def test_a_recipe_writes_nowhere_else(tmp_path, name):
     dataset = mix_dataset("synthetic", tmp_path / "out", **SMALL)
     path = dataset.path / "recipe.tsv"

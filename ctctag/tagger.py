@@ -345,11 +345,11 @@ class Tagger:
         return self._tags(self.predict_sequences(X, sr=sr))
 
     def score(self, X: Sequence[Clip], y: Sequence[Sequence[str]], *, sr: int | None = None) -> float:
-        """Return the F-score of the tags heard, averaged over the classes (macro).
+        """Return the F-score of the predicted tags, averaged over the classes (macro).
 
-        A class that neither occurs in y nor is heard has no F-score and is left out of the mean; a class that
-        occurs and was not learned cannot be heard, so its F-score is 0. Without any event, true or heard, the
-        score is 1.
+        A class that neither occurs in y nor is predicted has no F-score and is left out of the mean; a class
+        that occurs and was not learned cannot be predicted, so its F-score is 0. Without any event, true or
+        predicted, the score is 1.
 
         Raises
         ------
@@ -359,10 +359,10 @@ class Tagger:
         sequences = _check_labels(X, y)
         if not sequences:
             raise ParameterError("X holds no clips, so there is nothing to score")
-        heard = self.predict_sequences(X, sr=sr)
+        predicted = self.predict_sequences(X, sr=sr)
         unknown = {label for labels in sequences for label in labels} - set(self.classes_)
         names = [*self.classes_, *sorted(unknown)]
-        tags = [_multi_hot(part, names) for part in (sequences, heard)]
+        tags = [_multi_hot(part, names) for part in (sequences, predicted)]
         found = metrics.precision_recall_f(*tags, average="macro", zero_division=float("nan")).f
         return 1.0 if np.isnan(found) else float(found)
 

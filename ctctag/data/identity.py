@@ -2,7 +2,7 @@
 
 ``dataset.toml`` keeps two hashes of the events and two of the backgrounds: one of what the recordings hold
 and, where clips were mixed fold by fold (protocol ``honest``), one of how they were divided. A recording that
-changes its fold later would be heard in training and in test, without any other sign of it.
+changes its fold later would be in training and in test, without any other sign of it.
 """
 
 import hashlib
@@ -67,9 +67,9 @@ def check_folds(mixer: Mixer, mix: Mapping[str, Any], root: Path) -> None:
                 else:
                     what = (
                         f"{source.name}: {shown(key)} is in fold {now} now, but was in fold {fold} when "
-                        f"{root} was mixed (it is heard in {shown(clip)})"
+                        f"{root} was mixed (it is in {shown(clip)})"
                     )
-                raise DataError(f"{what}, so training would hear what is tested on; {_WAY_OUT}")
+                raise DataError(f"{what}, so training would use what is tested on; {_WAY_OUT}")
         if known is None and recorded is None:
             raise DataError(
                 f"{root}: does not say in which folds the {kind} were when it was mixed (no recipe.tsv with "

@@ -58,7 +58,7 @@ def test_a_recording_in_another_fold_is_named(honest, events_folder, before_hash
     key = "click/click1.wav"
     message = (
         f"{events_folder}: {key} is in fold 1 now, but was in fold 2 when {honest.path} was mixed (it is "
-        f"heard in {heard_in(honest, key)}), so training would hear what is tested on; put the folds back "
+        f"in {heard_in(honest, key)}), so training would use what is tested on; put the folds back "
         "as they were, or mix the data set again"
     )
     with pytest.raises(DataError, match="^" + re.escape(message) + "$"):
@@ -85,7 +85,7 @@ def test_backgrounds_have_folds_too(tmp_path, events_folder, honest):
 def test_a_clip_in_another_fold_is_named(honest):
     table = honest.path / "folds.tsv"
     table.write_text(table.read_text().replace("mix_00.flac\t1", "mix_00.flac\t2"))
-    message = f"{honest.path}: mix_00.flac is in fold 2 now, but was mixed in fold 1, so training would hear"
+    message = f"{honest.path}: mix_00.flac is in fold 2 now, but was mixed in fold 1, so training would use"
     with pytest.raises(DataError, match="^" + re.escape(message)):
         open_mixer(honest.path)
 

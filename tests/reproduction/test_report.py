@@ -163,12 +163,12 @@ def report_of(experiment, make_plan, tmp_path, monkeypatch):
 
 CAUTION = "This is not a replication of the paper: "
 HEARD = {
-    "synthetic": "Every event is made anew by the synthesiser: training heard no event of a test clip.",
-    "known": "a recording that a test clip is mixed from may be heard in training, too",
-    "unknown": "training heard no recording of a test clip's events",
+    "synthetic": "Every event is made anew by the synthesiser: no event of a test clip is used in training.",
+    "known": "a recording that a test clip is mixed from may be used in training, too",
+    "unknown": "training uses no recording of a test clip's events",
     "white": "The background is white noise, made anew for each clip.",
-    "known noise": "The background is recorded: training may hear a test clip's, too.",
-    "unknown noise": "The background is recorded and folded, too: training heard none of a test clip's.",
+    "known noise": "The background is recorded: a test clip's may be used in training, too.",
+    "unknown noise": "The background is recorded and folded, too: training uses none of a test clip's.",
     "no noise": "There is no background.",
 }
 

@@ -52,14 +52,14 @@ def _check_clips(values: Mapping[str, Any], clips: int, classes: int) -> None:
         if len(values[name]) != clips or not all(isinstance(of_clip, list) for of_clip in values[name]):
             raise ValueError(f"{name} must be {clips} lists, one a clip")
     for clip in range(clips):
-        truth, heard = values["targets"][clip], values["sequences"][clip]
-        if not all(type(label) is int and 0 <= label < classes for label in (*truth, *heard)):
+        truth, predicted = values["targets"][clip], values["sequences"][clip]
+        if not all(type(label) is int and 0 <= label < classes for label in (*truth, *predicted)):
             raise ValueError(f"targets[{clip}] and sequences[{clip}] must be indices of classes")
         pairs, peaks = values["onsets"][clip], values["times"][clip]
         if len(pairs) != len(truth) or not all(len(pair) == 2 and _are_numbers(pair) for pair in pairs):
             raise ValueError(f"onsets[{clip}] must be a pair of numbers for each target")
-        if len(peaks) != len(heard) or not _are_numbers(peaks):
-            raise ValueError(f"times[{clip}] must be a number or null for each tag heard")
+        if len(peaks) != len(predicted) or not _are_numbers(peaks):
+            raise ValueError(f"times[{clip}] must be a number or null for each predicted tag")
 
 
 def _check_scores(scores: Mapping[str, Any], classes: int) -> None:

@@ -152,7 +152,7 @@ def _loss(config: TrainingConfig) -> str:
         words.append(f"and {config.tag_weight:g} times CRMP's, of outputs of its own")
     if config.consistency:
         words.append(
-            f"and {config.consistency:g} times the distance between what is heard of two maskings of a clip"
+            f"and {config.consistency:g} times the distance between predictions from two maskings of a clip"
         )
     return "; ".join(words)
 

@@ -1,4 +1,4 @@
-"""What the report says of its clips: whether they are recordings, and what training may have heard of them.
+"""What the report says of its clips: whether they are recordings, and which of them training may have used.
 
 Every sentence must hold for the experiment at hand, be it small, synthetic or the paper's.
 """
@@ -18,22 +18,22 @@ _SECONDS = 10.0  # of a clip of the paper's
 Origin = Mapping[str, str]  # of "events" and "noise": "recordings", or what a computer made
 
 _EVENTS = {
-    "synthetic": "Every event is made anew by the synthesiser: training heard no event of a test clip.",
+    "synthetic": "Every event is made anew by the synthesiser: no event of a test clip is used in training.",
     "paper": (
         "Clips are drawn from all recordings and then folded, as in the paper: a recording that a test clip "
-        "is mixed from may be heard in training, too, in other mixtures. The figures say how well mixtures "
+        "is mixed from may be used in training, too, in other mixtures. The figures say how well mixtures "
         "of known recordings are understood."
     ),
     "honest": (
-        "Recordings are folded before anything is mixed: training heard no recording of a test clip's "
+        "Recordings are folded before anything is mixed: training uses no recording of a test clip's "
         "events. The figures say how well unknown recordings are understood."
     ),
 }
 _NOISE = {
     "white": "The background is white noise, made anew for each clip.",
     "none": "There is no background.",
-    "paper": "The background is recorded: training may hear a test clip's, too.",
-    "honest": "The background is recorded and folded, too: training heard none of a test clip's.",
+    "paper": "The background is recorded: a test clip's may be used in training, too.",
+    "honest": "The background is recorded and folded, too: training uses none of a test clip's.",
 }
 
 
@@ -107,7 +107,7 @@ def systems_sentence(systems: Sequence[str]) -> str:
 
 
 def what_was_heard(plan: Plan, of: Origin) -> str:
-    """Return what training may have heard of a test clip, and so what the figures mean."""
+    """Return what of a test clip training may have used, and so what the figures mean."""
     events = of["events"] if of["events"] in _EVENTS else plan.protocol
     noise = of["noise"] if of["noise"] in _NOISE else plan.protocol
     return f"{_EVENTS[events]} {_NOISE[noise]}"

@@ -6,7 +6,6 @@ An exponent is an integer of the width of the mantissa beside it, so the kernels
 the textbook's scaled numbers, whose exponents have no end (`ctctag.reference.ctc_scaled`).
 """
 
-import math
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -19,8 +18,8 @@ from ctctag.ctc._inputs import KINDS, Scores, Targets, frames_needed
 from ctctag.reference.ctc_scaled import (
     ctc_loss_and_grad_scaled,
     ctc_scaled_lattice,
+    ctc_scaled_occupancy,
     log_scaled,
-    multiply_scaled,
 )
 
 __all__ = ["run_lattice_of_any_range", "run_of_any_range"]
@@ -60,17 +59,13 @@ def run_lattice_of_any_range(
         return loss, alpha, beta, np.zeros_like(alpha) if loss == np.inf else np.exp(alpha + beta + loss)
     rows, denominators = _relative_scores(scores)
     scaled = ctc_scaled_lattice(rows, labels.tolist(), scores.blank)
-    alpha, beta = (np.array([[log_scaled(number) for number in row] for row in rows]) for rows in scaled)
+    total, occupancy = ctc_scaled_occupancy(*scaled)
+    alpha, beta = (
+        np.array([[log_scaled(number) for number in row] for row in variable]) for variable in scaled
+    )
     before = np.cumsum(denominators)
-    loss = -float(np.logaddexp.reduce(alpha[-1, -2:])) + before[-1]
-    occupancy = np.zeros_like(alpha)
-    if loss < np.inf:
-        for t, (a, b) in enumerate(zip(*scaled, strict=True)):
-            products = [multiply_scaled(*pair) for pair in zip(a, b, strict=True)]
-            top = max(e for m, e in products if m)
-            occupancy[t] = [math.ldexp(m, max(e - top, -1100)) for m, e in products]
-        occupancy /= occupancy.sum(axis=1, keepdims=True)
-    return loss, alpha - before[:, None], beta - (before[-1] - before)[:, None], occupancy
+    loss = -log_scaled(total) + float(before[-1])
+    return loss, alpha - before[:, None], beta - (before[-1] - before)[:, None], np.array(occupancy)
 
 
 def _largest(scores: Scores) -> float:

@@ -22,6 +22,7 @@ __all__ = [
     "add_scaled",
     "ctc_loss_and_grad_scaled",
     "ctc_scaled_lattice",
+    "ctc_scaled_occupancy",
     "exp_scaled",
     "log_scaled",
     "multiply_scaled",
@@ -167,6 +168,27 @@ def ctc_scaled_lattice(
     return alpha, beta[::-1]
 
 
+def ctc_scaled_occupancy(alpha: Lattice, beta: Lattice) -> tuple[Scaled, list[list[float]]]:
+    r"""Return P and the occupancy :math:`\alpha_t(s) \beta_t(s) / P`; all zero if no path is possible.
+
+    Examples
+    --------
+    >>> half = math.log(0.5)
+    >>> total, occupancy = ctc_scaled_occupancy(*ctc_scaled_lattice([[half, half]] * 2, [1]))
+    >>> [[round(share, 6) for share in row] for row in occupancy]
+    [[0.333333, 0.666667, 0.0], [0.0, 0.666667, 0.333333]]
+    """
+    total = add_scaled(alpha[-1][-1], alpha[-1][-2] if len(alpha[-1]) > 1 else ZERO)
+
+    def share(a: Scaled, b: Scaled) -> float:
+        m, e = multiply_scaled(a, b)
+        return math.ldexp(m / total[0], max(e - total[1], -1100)) if m else 0.0
+
+    return total, [
+        [share(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(alpha, beta, strict=True)
+    ]
+
+
 def ctc_loss_and_grad_scaled(
     log_probs: Sequence[Sequence[Any]], target: Sequence[int], blank: int = 0
 ) -> tuple[float, list[list[float]]]:
@@ -197,13 +219,9 @@ def ctc_loss_and_grad_scaled(
     (999999999999999.2, [[-0.5, -0.5], [-0.5, -0.5]])
     """
     states = extend(target, blank)
-    alpha, beta = ctc_scaled_lattice(log_probs, target, blank)
-    total = add_scaled(alpha[-1][-1], alpha[-1][-2] if len(states) > 1 else ZERO)
+    total, occupancy = ctc_scaled_occupancy(*ctc_scaled_lattice(log_probs, target, blank))
     grad = [[0.0] * len(row) for row in log_probs]
-    if total == ZERO:
-        return math.inf, grad
-    for t, (row_a, row_b) in enumerate(zip(alpha, beta, strict=True)):
-        for k, a, b in zip(states, row_a, row_b, strict=True):
-            m, e = multiply_scaled(a, b)
-            grad[t][k] -= math.ldexp(m / total[0], max(e - total[1], -1100))
+    for row, shares in zip(grad, occupancy, strict=True):
+        for k, share in zip(states, shares, strict=True):
+            row[k] -= share
     return -log_scaled(total), grad

@@ -166,7 +166,7 @@ def test_long_doubles_are_computed_in_float64():
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_tensors(name):
+def test_torch_tensors(name):
     """Read, forward and backward; those that require grad are refused by name."""
     torch = pytest.importorskip("torch")
     layer, shape = LAYERS[name]
